@@ -1,0 +1,54 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * Limits of a bucket: "N/W", at most N requests in any W.
+ */
+
+
+#ifndef _PINAUD_LIMITS_H_INCLUDED_
+#define _PINAUD_LIMITS_H_INCLUDED_
+
+
+#include <stddef.h>
+
+
+#pragma GCC visibility push(hidden)
+
+
+#define PINAUD_LIMITS_MAX   4          /* a bucket */
+#define PINAUD_LIMITS_TEXT  64         /* of their record form, with zero */
+
+
+typedef struct {
+    unsigned  n;                   /* requests, 0 to 1,000,000 */
+    unsigned  window;              /* seconds, 1 to 86,400 */
+} pinaud_limit_t;
+
+
+typedef struct {
+    pinaud_limit_t  limit[PINAUD_LIMITS_MAX];
+    unsigned        count;
+} pinaud_limits_t;
+
+
+/*
+ * Adds one "N/W" (W in s, m, h or d) as an operator writes it. Returns NULL,
+ * or the reason why not as static text.
+ */
+const char *pinaud_limits_add(pinaud_limits_t *limits, const char *text,
+    size_t len);
+
+/*
+ * The form that records hold, windows in seconds: "400/60 100/1". Reading
+ * returns 0, or -1 where the text is no such list. Writing returns the
+ * length; "to" has PINAUD_LIMITS_TEXT bytes.
+ */
+int pinaud_limits_read(pinaud_limits_t *limits, const char *text, size_t len);
+size_t pinaud_limits_write(const pinaud_limits_t *limits, char *to);
+
+
+#pragma GCC visibility pop
+
+
+#endif /* _PINAUD_LIMITS_H_INCLUDED_ */
