@@ -275,8 +275,7 @@ pinaud_keyring_read(const char *path, char *text, char *error)
 
     if (fd == -1 || fstat(fd, &st) == -1) {
         snprintf(error, PINAUD_SEAL_ERROR,
-                 "seal key file \"%.140s\": %s", path,
-                 strerror(errno));
+                 "seal key file \"%.140s\": %s", path, strerror(errno));
         goto failed;
     }
 
