@@ -1,0 +1,86 @@
+package Pinaud::TLS;
+
+# Copyright (C) the ngx_pinaud_module authors
+
+# A throw-away certificate authority, by the openssl command.
+#
+#   my $tls = Pinaud::TLS->new;
+#   $tls->ca                                  path of the CA's certificate
+#   my ($cert, $key) = $tls->server('api.pinterest.com', 'localhost');
+#   my ($cert, $key) = $tls->client('growth');          CN=growth
+
+use warnings;
+use strict;
+
+use Pinaud::Process;
+
+
+sub new {
+    my $class = shift;
+
+    my $self = bless { dir => temp_dir('tls'), count => 0 }, $class;
+
+    $self->openssl('req', '-x509', @{ key_options("$self->{dir}/ca") },
+        '-subj', '/CN=Throw-away CA of a test', '-days', 2,
+        '-addext', 'keyUsage=critical,keyCertSign,cRLSign');
+
+    return $self;
+}
+
+
+sub ca { "$_[0]{dir}/ca.crt" }
+
+
+sub server {
+    my ($self, @names) = @_;
+
+    my $alt = join ',', map { /^[\d.]+$/ ? "IP:$_" : "DNS:$_" } @names;
+    return $self->issue($names[0], "subjectAltName=$alt\n"
+        . "extendedKeyUsage=serverAuth\n");
+}
+
+
+sub client {
+    my ($self, $name) = @_;
+
+    return $self->issue($name, "extendedKeyUsage=clientAuth\n");
+}
+
+
+sub issue {
+    my ($self, $name, $extensions) = @_;
+
+    my $base = "$self->{dir}/" . ++$self->{count};
+
+    spew("$base.ext", "basicConstraints=CA:FALSE\n$extensions");
+
+    my @options = @{ key_options($base) };
+    $options[-1] = "$base.csr";
+
+    $self->openssl('req', '-new', @options, '-subj', "/CN=$name");
+    $self->openssl('x509', '-req', '-in', "$base.csr",
+        '-CA', $self->ca, '-CAkey', "$self->{dir}/ca.key",
+        '-CAcreateserial', '-days', 2, '-extfile', "$base.ext",
+        '-out', "$base.crt");
+
+    return ("$base.crt", "$base.key");
+}
+
+
+sub key_options {
+    my $base = shift;
+
+    return ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1',
+        '-nodes', '-keyout', "$base.key", '-out', "$base.crt"];
+}
+
+
+sub openssl {
+    my ($self, @args) = @_;
+
+    my ($exit, $output) = run_command(['openssl', @args]);
+    die "openssl $args[0]:\n$output" if $exit;
+}
+
+
+1;
