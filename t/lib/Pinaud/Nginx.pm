@@ -270,7 +270,8 @@ sub kill {
 }
 
 
-# Returns when the new workers are there; the old ones may still be working.
+# Returns when the new workers are there and the old ones know that they are
+# to end; these may still be working.
 
 sub reload {
     my $self = shift;
@@ -281,8 +282,9 @@ sub reload {
     CORE::kill('HUP', $self->{pid});
 
     wait_until(sub {
-        my @new = grep { !$old{$_} } $self->workers;
-        @new >= ($self->{workers} // 1)
+        my @now = $self->workers;
+        my $new = grep { !$old{$_} } @now;
+        $new == @now && $new >= ($self->{workers} // 1)
             || substr($self->log, $before) =~ /\[emerg\]/;
     }, 10);
 
