@@ -37,7 +37,11 @@ use Pinaud::Process;
 use Socket qw(AF_UNIX SOCK_STREAM PF_UNSPEC);
 use Time::HiRes qw(time);
 
-my $json = JSON::PP->new->ascii->allow_nonref->canonical;
+# Bytes travel as characters below 256. Numbers that were kept exact when they
+# were read are written exactly, too.
+
+my $encoder = JSON::PP->new->ascii->allow_nonref->canonical->allow_bignum;
+my $decoder = JSON::PP->new->allow_nonref;
 
 
 sub launch {
@@ -75,7 +79,7 @@ sub pid { $_[0]{pid} }
 sub call {
     my ($self, $command, $args) = @_;
 
-    my $line = $json->encode([$command, $args]) . "\n";
+    my $line = $encoder->encode([$command, $args]) . "\n";
     my $end = time() + 20;
 
     while (length $line) {
@@ -94,7 +98,7 @@ sub call {
             length $self->{buffer} or die "the service is gone\n";
     }
 
-    my $answer = $json->decode(substr $self->{buffer}, 0, $at + 1, '');
+    my $answer = $decoder->decode(substr $self->{buffer}, 0, $at + 1, '');
     die "$command: $answer->{error}" if exists $answer->{error};
 
     return $answer->{value};
@@ -130,11 +134,11 @@ sub obey {
 
     $conn->{on_data} = sub {
         while ($conn->{in} =~ s/^(.*)\n//) {
-            my ($command, $args) = @{ $json->decode($1) };
+            my ($command, $args) = @{ $decoder->decode($1) };
             my $value = eval { $commands->($command, $args) };
             my $answer = $@ ? { error => "$@" } : { value => $value };
 
-            $conn->write($json->encode($answer) . "\n");
+            $conn->write($encoder->encode($answer) . "\n");
         }
     };
 }
