@@ -1,0 +1,91 @@
+-- Gives one charge back to every bucket that it was made in, once.
+--
+-- KEYS  the buckets that were charged; last the mark that says it is done
+-- ARGV  1 NOW of the admission, as admit.lua replied; 2 how long to keep the
+--       mark, in ms: longer than a refund may be sent again
+--
+-- Reply: 1 given back, 0 not: it was before, or nothing counts it any more.
+
+local at, keep = tonumber(ARGV[1]), tonumber(ARGV[2])
+
+if not at or not keep or at < 0 or keep < 1 then
+    fail("bad arguments for", KEYS[#KEYS])
+end
+
+
+-- Takes one from slot number "slot"; false when none is counted there. It
+-- never goes below 0, and a ring that was begun or dated anew since does not
+-- hold the slot: then the charge stays, which lets nothing extra through.
+
+local function take(ring, slot)
+    local age = ring.slot - slot
+    local from = (KEPT_SLOTS - age) * 3
+    local count
+
+    if age == 0 then
+        count = ring.current
+
+    elseif age > 0 and age <= KEPT_SLOTS then
+        count = unpack("<I3", ring.body, from + 1)
+
+    else
+        return false
+    end
+
+    if count == 0 then
+        return false
+    end
+
+    ring.total = ring.total - 1
+
+    if age == 0 then
+        ring.current = count - 1
+        return true
+    end
+
+    ring.body = sub(ring.body, 1, from) .. pack("<I3", count - 1)
+                .. sub(ring.body, from + 4)
+
+    if count == 1 and age == ring.age then
+        from = next_used(ring.body, from + 1)
+        ring.age = from and KEPT_SLOTS - (from - 1) / 3 or 0
+    end
+
+    return true
+end
+
+
+local buckets, given = {}, 0
+
+for i = 1, #KEYS - 1 do
+    local bucket = read_bucket(KEYS[i], redis.call("GET", KEYS[i]))
+
+    for _, ring in ipairs(bucket.rings) do
+        -- A slot may begin within the millisecond that was told. When it
+        -- did, the earlier slot is tried first: it is forgotten sooner.
+        local length = ring.w * SLOT_US
+        local first = floor(at * 1000 / length)
+        local last = floor((at * 1000 + 999) / length)
+
+        if take(ring, first) or (last ~= first and take(ring, last)) then
+            bucket.changed = true
+        end
+    end
+
+    buckets[i] = bucket
+end
+
+if not redis.call("SET", KEYS[#KEYS], "1", "NX", "PX",
+                  format("%.0f", keep))
+then
+    return 0
+end
+
+for _, bucket in ipairs(buckets) do
+    if bucket.changed then
+        redis.call("SET", bucket.key, value_of(bucket), "KEEPTTL")
+        given = 1
+    end
+end
+
+return given

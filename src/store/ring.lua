@@ -1,0 +1,347 @@
+-- Copyright (C) the ngx_pinaud_module authors
+--
+-- Buckets: what all scripts share. embed.sh puts this file before each.
+--
+-- A bucket is one string that holds a ring for each of its limits. A ring
+-- counts the requests of the last W seconds, by Redis's own clock, in slots
+-- of W/80. A request counts until 82 whole slots have passed after its own,
+-- so at least W + W/40: in any window of W at most N are admitted, and still
+-- are when they reach Pinterest up to W/40 later than they were admitted. A
+-- full ring gives each slot back after 83, so that 80/83 of N can be used.
+--
+--     1 byte   format, 1
+--     6 bytes  the bucket is being moved until then, in ms; 0: it is not
+--     a ring's head, for each:
+--         3 bytes  W in seconds, which is the ring's name
+--         6 bytes  number of the current slot: time / (W/80)
+--         1 byte   slots since the oldest slot that holds a count
+--         3 bytes  total of all slots
+--         3 bytes  count of the current slot
+--     a ring's body, for each: counts of the 82 slots before, oldest first,
+--         3 bytes each
+--
+-- All integers are little endian. As long as the slot stays the same, only
+-- heads are read and written. A value of another form is an error and never
+-- an empty bucket, which would let everything through.
+
+local FORMAT = 1
+local WINDOW_SLOTS = 80
+local KEPT_SLOTS = 82
+local SLOT_US = 1000000 / WINDOW_SLOTS  -- for each second of W
+local MAX_LIMITS = 4
+local MAX_N = 1000000
+local MAX_WINDOW = 86400
+
+local START_FORM, START_SIZE = "<BI6", 7
+local HEADS_AT = "7"  -- text: Lua prints numbers slowly
+local HEAD_FORM, HEAD_SIZE = "<I3I6BI3I3", 16
+local BODY_SIZE = KEPT_SLOTS * 3
+local EMPTY_BODY = string.rep("\0", BODY_SIZE)
+
+-- How long a bucket that is being moved admits nothing. More than twice as
+-- long as a gateway keeps an account's policy.
+local MOVE_MS = 10000
+
+local pack, unpack = struct.pack, struct.unpack
+local ceil, floor, max = math.ceil, math.floor, math.max
+local format, sub, find = string.format, string.sub, string.find
+
+
+local function fail(what, key)
+    error({ err = "PINAUD " .. what .. " " .. key })
+end
+
+
+-- Redis's time in microseconds, an exact integer as Lua's numbers go.
+
+local function clock()
+    local time = redis.call("TIME")
+
+    return time[1] * 1000000 + time[2]
+end
+
+
+-- Where the first counter that is not zero begins, from the counter at "at".
+
+local function next_used(body, at)
+    at = find(body, "[^%z]", at)
+
+    return at and at - (at - 1) % 3
+end
+
+
+-- A ring's body, which is cut out of the bucket's value only when needed.
+
+local function body_of(ring)
+    local body = ring.body
+
+    if not body then
+        body = sub(ring.value, ring.at, ring.at + BODY_SIZE - 1)
+        ring.body = body
+    end
+
+    return body
+end
+
+
+-- Brings a ring to another slot.
+
+local function advance(ring, slot)
+    local steps, body, at = slot - ring.slot
+
+    ring.slot = slot
+    ring.moved = true
+
+    if steps < 0 then
+        -- The clock was set back. The ring is dated anew and keeps all that
+        -- it counted, so nothing extra is admitted and it is not stuck until
+        -- the clock is again where it was.
+        ring.redated = true
+        return
+    end
+
+    if ring.total == 0 then
+        return
+    end
+
+    if steps > KEPT_SLOTS then
+        ring.age, ring.total, ring.current = 0, 0, 0
+        ring.body = EMPTY_BODY
+        return
+    end
+
+    body = body_of(ring) .. pack("<I3", ring.current)
+           .. sub(EMPTY_BODY, 1, (steps - 1) * 3)
+
+    ring.current = 0
+    ring.age = ring.age + steps
+
+    if ring.age > KEPT_SLOTS then
+        at = next_used(body, 1)
+
+        while at and at <= steps * 3 do
+            ring.total = ring.total - unpack("<I3", body, at)
+            at = next_used(body, at + 3)
+        end
+
+        ring.age = at and KEPT_SLOTS + steps - (at - 1) / 3 or 0
+    end
+
+    ring.body = sub(body, steps * 3 + 1)
+end
+
+
+-- Reads a bucket's value as it stands: its rings and until when it is being
+-- moved. No value is a bucket without rings.
+
+local function read_bucket(key, value)
+    local bucket = { key = key, value = value, rings = {}, mark = 0 }
+    local form, count, head, body
+
+    if not value then
+        return bucket
+    end
+
+    count = (#value - START_SIZE) / (HEAD_SIZE + BODY_SIZE)
+
+    if count % 1 ~= 0 or count < 0 or count > MAX_LIMITS then
+        fail("corrupt bucket", key)
+    end
+
+    form, bucket.mark = unpack(START_FORM, value)
+
+    if form ~= FORMAT then
+        fail("corrupt bucket", key)
+    end
+
+    head = START_SIZE + 1
+    body = head + count * HEAD_SIZE
+
+    for i = 1, count do
+        local w, slot, age, total, current = unpack(HEAD_FORM, value, head)
+
+        if w < 1 or w > MAX_WINDOW or age > KEPT_SLOTS or current > total then
+            fail("corrupt bucket", key)
+        end
+
+        bucket.rings[i] = {
+            w = w, slot = slot, age = age, total = total, current = current,
+            value = value, at = body
+        }
+
+        head = head + HEAD_SIZE
+        body = body + BODY_SIZE
+    end
+
+    return bucket
+end
+
+
+-- Brings a bucket's rings to the time "now".
+
+local function bring(bucket, now)
+    local rings = bucket.rings
+
+    for i = 1, #rings do
+        local ring = rings[i]
+        local slot = floor(now / (ring.w * SLOT_US))
+
+        if slot ~= ring.slot then
+            advance(ring, slot)
+
+            if ring.total < 0 then
+                fail("corrupt bucket", bucket.key)
+            end
+        end
+    end
+end
+
+
+-- Gives a bucket rings of other windows than it has. A limit of a new window
+-- starts with the most that any ring counted, as if it were of now: changing
+-- a window is no way to a new quota.
+
+local function refit(bucket, limits, now)
+    local rings, by_window, most = {}, {}, 0
+
+    for _, ring in ipairs(bucket.rings) do
+        by_window[ring.w] = ring
+        ring.n = nil
+        most = max(most, ring.total)
+    end
+
+    for n, w in string.gmatch(limits, "(%d+)/(%d+)") do
+        local ring
+
+        w = tonumber(w)
+        ring = by_window[w]
+
+        if not ring then
+            ring = {
+                w = w, slot = floor(now / (w * SLOT_US)), age = 0,
+                total = most, current = most, body = EMPTY_BODY
+            }
+            by_window[w] = ring
+
+        elseif ring.n then
+            fail("two limits of one window for", bucket.key)
+        end
+
+        ring.n = tonumber(n)
+        rings[#rings + 1] = ring
+    end
+
+    bucket.rings = rings
+    bucket.refitted = true
+end
+
+
+-- Brings a bucket to the time "now" and gives its rings, in their order, the
+-- limits, which have the form of records: "400/60 100/1".
+
+local function fit(bucket, limits, now)
+    local rings, count, at, fits = bucket.rings, 0, 1, true
+
+    bring(bucket, now)
+
+    while at <= #limits do
+        local _, last, n, w = find(limits, "^(%d+)/(%d+) ?", at)
+        local ring
+
+        if not last then
+            fail("bad limits for", bucket.key)
+        end
+
+        at, n, w, count = last + 1, n + 0, w + 0, count + 1
+        ring = rings[count]
+
+        if n > MAX_N or w < 1 or w > MAX_WINDOW or count > MAX_LIMITS then
+            fail("bad limits for", bucket.key)
+        end
+
+        if ring and ring.w == w then
+            ring.n = n
+
+        else
+            fits = false
+        end
+    end
+
+    if not fits or count ~= #rings then
+        refit(bucket, limits, now)
+    end
+end
+
+
+local function head_of(ring)
+    return pack(HEAD_FORM, ring.w, ring.slot, ring.age, ring.total,
+                ring.current)
+end
+
+
+local function value_of(bucket)
+    local heads, bodies = {}, {}
+
+    for i, ring in ipairs(bucket.rings) do
+        heads[i] = head_of(ring)
+        bodies[i] = body_of(ring)
+    end
+
+    return pack(START_FORM, FORMAT, bucket.mark) .. table.concat(heads)
+           .. table.concat(bodies)
+end
+
+
+-- How long a bucket must be kept, in ms: a slot longer than anything in it
+-- counts.
+
+local function life_of(bucket)
+    local longest = 1
+
+    for _, ring in ipairs(bucket.rings) do
+        longest = max(longest, ring.w)
+    end
+
+    return longest * SLOT_US * (KEPT_SLOTS + 2) / 1000
+end
+
+
+-- Milliseconds until a ring, brought to "now", lets one more through than it
+-- would now; 0 when it counts nothing. A limit of 0 never does: W.
+
+local function reset_ms(ring, now)
+    local n, age = ring.n, ring.age
+    local left, at
+
+    if n == 0 then
+        return ring.w * 1000
+    end
+
+    if ring.total == 0 then
+        return 0
+    end
+
+    if ring.total > n then
+        -- N was lowered: more than the oldest slot has to go.
+        left = ring.total
+        at = next_used(body_of(ring), 1)
+
+        while at do
+            age = KEPT_SLOTS - (at - 1) / 3
+            left = left - unpack("<I3", ring.body, at)
+
+            if left < n then
+                break
+            end
+
+            at = next_used(ring.body, at + 3)
+        end
+
+        if left >= n then
+            age = 0
+        end
+    end
+
+    return ceil(((ring.slot - age + KEPT_SLOTS + 1) * ring.w * SLOT_US - now)
+                / 1000)
+end
