@@ -416,6 +416,11 @@ sub finish {
 }
 
 
+# For programs that are no tests.
+
+sub no_tests { $finished = 1 }
+
+
 END {
     if ($$ == $main && @all && !$finished && $? == 0) {
         print STDERR "# finish() was not called\n";

@@ -11,6 +11,7 @@ package Pinaud::Process;
 #   stop_process($pid, 'TERM', 5);    waits; KILL after 5 s
 #   wait_until(sub { ... }, 5) or die "...";
 #   my ($exit, $output) = run_command([@command], input => 'bytes');
+#   sweep();                          folders of processes that were killed
 #
 # Children end when their parent does, however it ends: an END block stops
 # them, and the kernel tells them where the parent was killed. Folders stay
@@ -20,17 +21,19 @@ use warnings;
 use strict;
 
 use Exporter qw(import);
+use File::Glob qw(bsd_glob);
 use File::Path qw(remove_tree);
+use File::Spec ();
 use File::Temp ();
 use IO::Socket::INET;
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(temp_dir free_port spawn daemon stop_process wait_until
-    run_command alive slurp spew project_dir);
+    run_command alive slurp spew project_dir sweep);
 
 my $main = $$;
-my (%children, @dirs, @reserved);
+my (%children, $root, %names, @reserved);
 my ($setpriv) = grep { -x $_ } qw(/usr/bin/setpriv /bin/setpriv);
 
 $SIG{PIPE} = 'IGNORE';
@@ -48,16 +51,43 @@ sub project_dir {
 }
 
 
+# All folders of a process are in one, which tells whose it is.
+
 sub temp_dir {
     my $name = shift // 'test';
 
-    my $dir = File::Temp::tempdir("pinaud-$name-XXXXXXXX", TMPDIR => 1);
+    if (!$root) {
+        $root = File::Temp::tempdir('pinaud-XXXXXXXX', TMPDIR => 1);
 
-    # workers that drop to another user have to get in
-    chmod 0755, $dir or die "chmod $dir: $!";
+        # workers that drop to another user have to get in
+        chmod 0755, $root or die "chmod $root: $!";
+        spew("$root/pid", "$$\n");
+    }
 
-    push @dirs, $dir;
+    my $dir = "$root/$name" . ($names{$name}++ || '');
+
+    mkdir $dir, 0755 or die "mkdir $dir: $!";
+    chmod 0755, $dir;
+
     return $dir;
+}
+
+
+# Removes what earlier processes of this user left that were killed. Returns
+# how many folders.
+
+sub sweep {
+    my $count = 0;
+
+    for my $dir (bsd_glob File::Spec->tmpdir . '/pinaud-????????') {
+        my ($pid) = slurp("$dir/pid") =~ /^(\d+)$/ or next;
+        next if !-o $dir || -l $dir || kill(0, $pid) || $!{EPERM};
+
+        remove_tree($dir, { error => \my $ignored });
+        $count++;
+    }
+
+    return $count;
 }
 
 
@@ -125,7 +155,6 @@ sub daemon {
     }
 
     %children = ();
-    @dirs = ();
     POSIX::setpgid(0, 0);
     $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
 
@@ -244,20 +273,21 @@ sub stop_all {
     return if $$ != $main;
 
     local $?;
+    local @SIG{qw(INT TERM HUP)} = ('IGNORE') x 3;
 
     for my $pid (keys %children) {
         kill 'CONT', $pid;
         stop_process($pid, 'TERM', 5);
     }
 
+    return if !$root;
+
     if ($ENV{PINAUD_TEST_LEAVE}) {
-        print STDERR "# left: $_\n" for @dirs;
+        print STDERR "# left: $root\n";
 
     } else {
-        remove_tree($_, { error => \my $ignored }) for @dirs;
+        remove_tree($root, { error => \my $ignored });
     }
-
-    @dirs = ();
 }
 
 
