@@ -79,7 +79,7 @@ sub temp_dir {
 sub sweep {
     my $count = 0;
 
-    for my $dir (bsd_glob File::Spec->tmpdir . '/pinaud-????????') {
+    for my $dir (bsd_glob(File::Spec->tmpdir . '/pinaud-????????')) {
         my ($pid) = slurp("$dir/pid") =~ /^(\d+)$/ or next;
         next if !-o $dir || -l $dir || kill(0, $pid) || $!{EPERM};
 
