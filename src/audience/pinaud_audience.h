@@ -86,7 +86,10 @@ typedef struct {
 } pinaud_audience_error_t;
 
 
-/* One edit, in the order of the body: [offset, offset + length) -> text. */
+/*
+ * One edit, in the order of the body: [offset, offset + length) -> text. A
+ * member's value has at most one, however many rules it takes.
+ */
 
 typedef struct pinaud_edit_s  pinaud_edit_t;
 
@@ -99,8 +102,6 @@ struct pinaud_edit_s {
     size_t                   text_len;
     const char              *member;             /* static, "rule.percentage",
                                                     the label of a metric */
-    unsigned                 first:1;            /* first edit of its member's
-                                                    value: counted once */
     const unsigned char     *pointer;            /* "/rule/percentage" */
     size_t                   pointer_len;
 };
@@ -116,21 +117,26 @@ typedef struct {
                                                  /* of all errors, by code */
     pinaud_edit_t           *edits;
     unsigned                 nedits;
-    size_t                   forwarded_len;      /* of the edited body */
+    size_t                   forwarded_len;      /* of the edited body; the
+                                                    body's own when invalid */
 } pinaud_audience_verdict_t;
 
 
 /*
- * How much scratch memory a body of so many bytes may need: at most eight
- * times the body, for bodies of 512 bytes and more.
+ * How much scratch memory a body of so many bytes may need: eight times the
+ * body, for bodies of 1600 bytes and more; for shorter ones as much as for
+ * 1600 bytes, since 32 errors may have pointers of 256 bytes whatever the
+ * body's length.
  */
 size_t pinaud_audience_scratch(size_t len);
 
 
 /*
  * Checks a body against the contract. The verdict refers to the body and to
- * the scratch memory, which both must live as long as it is used. Takes any
- * bytes; never fails for another reason than the body's.
+ * the scratch memory (aligned as malloc does), which both must live as long
+ * as it is used. Takes any bytes; never fails for another reason than the
+ * body's, but for less scratch memory than that, which at worst refuses the
+ * body. What is not valid has no edits.
  */
 void pinaud_audience_check(const pinaud_audience_contract_t *contract,
     const unsigned char *body, size_t len, void *scratch, size_t scratch_len,

@@ -19,6 +19,11 @@
 #define PINAUD_EVENT(name)  PINAUD_MEMBER("rule.event_data.", name)
 #define PINAUD_ITEM(name)   PINAUD_MEMBER("rule.event_data.line_items.", name)
 
+/* Operators are reported by the member that they are in. */
+
+#define PINAUD_OPERATOR(path, text)                                           \
+    .name = text, .len = sizeof(text) - 1, .label = path
+
 #define PINAUD_OBJECT(list)                                                   \
     .members = list, .count = sizeof(list) / sizeof(list[0])
 
@@ -106,29 +111,30 @@ static const pinaud_word_t  pinaud_currencies[] = {
 
 static const pinaud_member_t  pinaud_url_members[] = {
 
-    { PINAUD_MEMBER("rule.url.", "="),
+    { PINAUD_OPERATOR("rule.url", "="),
       .form = PINAUD_FORM_TEXT },
 
-    { PINAUD_MEMBER("rule.url.", "!="),
+    { PINAUD_OPERATOR("rule.url", "!="),
       .form = PINAUD_FORM_TEXT },
 
-    { PINAUD_MEMBER("rule.url.", "contains"),
+    { PINAUD_OPERATOR("rule.url", "contains"),
       .form = PINAUD_FORM_TEXT },
 
-    { PINAUD_MEMBER("rule.url.", "not_contains"),
+    { PINAUD_OPERATOR("rule.url", "not_contains"),
       .form = PINAUD_FORM_TEXT }
 };
 
 
 static const pinaud_object_t  pinaud_url = {
     PINAUD_OBJECT(pinaud_url_members),
-    .choice = 1
+    .choice = 1,
+    .must = "must hold exactly one of =, !=, contains and not_contains"
 };
 
 
 static const pinaud_member_t  pinaud_event_source_members[] = {
 
-    { PINAUD_MEMBER("rule.event_source.", "="),
+    { PINAUD_OPERATOR("rule.event_source", "="),
       .form = PINAUD_FORM_WORD,
       .shape = PINAUD_SHAPE_ARRAY,
       .must = "must be web, mobile or offline",
@@ -144,7 +150,7 @@ static const pinaud_object_t  pinaud_event_source = {
 
 static const pinaud_member_t  pinaud_ingestion_source_members[] = {
 
-    { PINAUD_MEMBER("rule.ingestion_source.", "="),
+    { PINAUD_OPERATOR("rule.ingestion_source", "="),
       .form = PINAUD_FORM_WORD,
       .shape = PINAUD_SHAPE_ARRAY,
       .must = "must be tag, mmp, file_upload or conversions_api",
@@ -286,7 +292,8 @@ static const pinaud_member_t  pinaud_rule_members[] = {
       .form = PINAUD_FORM_OBJECT,
       .object = &pinaud_event_data,
       .tells = PINAUD_VISITOR_BIT,
-      .needs = "event" },
+      .needs = "event",
+      .because = "is required with event_data" },
 
     { PINAUD_RULE("percentage"),
       .form = PINAUD_FORM_INTEGER,

@@ -88,13 +88,15 @@ typedef struct {
     int                     max;
 
     unsigned                required:1; /* in its object */
-    unsigned                decimal:1;  /* documented as a decimal string, too */
+    unsigned                decimal:1;  /* documented as a decimal string */
     unsigned                needed:1;   /* by the type that it tells */
     unsigned                tells;      /* the type that it tells, as a bit */
     unsigned                with;       /* the types that it goes with; 0: any
                                            that is told */
     const char             *needs;      /* the member that it does not come
-                                           without */
+                                           without, */
+    const char             *because;    /* and the detail where that is not
+                                           there */
 } pinaud_member_t;
 
 
@@ -102,9 +104,10 @@ struct pinaud_object_s {
     const pinaud_member_t  *members;    /* by length of name; at most 32 */
     unsigned                count;
     unsigned                own:1;      /* others are the caller's own */
-    unsigned                choice:1;   /* exactly one of them */
     unsigned                nulls:1;    /* lenient drops those that are null */
     unsigned                rule:1;     /* tells the audience's type */
+    unsigned                choice:1;   /* exactly one of them, */
+    const char             *must;       /* and the detail where not */
 };
 
 

@@ -88,6 +88,9 @@ pinaud_json_token_e pinaud_json_next(pinaud_json_t *json);
  */
 uint32_t pinaud_json_char(const unsigned char **p);
 
+/* Writes a code point as UTF-8: 1 to 4 bytes. Returns how many. */
+size_t pinaud_json_encode(uint32_t c, unsigned char *to);
+
 /*
  * Decodes what stands between the quotes of an accepted string. Writes at
  * most "size" bytes; returns the decoded length, or size + 1 where that is

@@ -57,6 +57,7 @@ pinaud_json_number(pinaud_json_t *json)
     }
 
     json->token = json->pos;
+    json->escaped = 0;
 
     if (p < end && (*p == '.' || *p == 'e' || *p == 'E')) {
         return pinaud_json_real(json, digits, p);

@@ -211,11 +211,40 @@ pinaud_json_char(const unsigned char **p)
 
 
 size_t
+pinaud_json_encode(uint32_t c, unsigned char *to)
+{
+    if (c < 0x80) {
+        to[0] = (unsigned char) c;
+        return 1;
+    }
+
+    if (c < 0x800) {
+        to[0] = (unsigned char) (0xC0 | c >> 6);
+        to[1] = (unsigned char) (0x80 | (c & 0x3F));
+        return 2;
+    }
+
+    if (c < 0x10000) {
+        to[0] = (unsigned char) (0xE0 | c >> 12);
+        to[1] = (unsigned char) (0x80 | (c >> 6 & 0x3F));
+        to[2] = (unsigned char) (0x80 | (c & 0x3F));
+        return 3;
+    }
+
+    to[0] = (unsigned char) (0xF0 | c >> 18);
+    to[1] = (unsigned char) (0x80 | (c >> 12 & 0x3F));
+    to[2] = (unsigned char) (0x80 | (c >> 6 & 0x3F));
+    to[3] = (unsigned char) (0x80 | (c & 0x3F));
+
+    return 4;
+}
+
+
+size_t
 pinaud_json_decode(const unsigned char *text, size_t len, unsigned char *to,
     size_t size)
 {
     size_t                n, room;
-    uint32_t              c;
     unsigned char         utf8[4];
     const unsigned char  *end;
 
@@ -223,30 +252,7 @@ pinaud_json_decode(const unsigned char *text, size_t len, unsigned char *to,
     room = size;
 
     while (text < end) {
-        c = pinaud_json_char(&text);
-
-        if (c < 0x80) {
-            utf8[0] = (unsigned char) c;
-            n = 1;
-
-        } else if (c < 0x800) {
-            utf8[0] = (unsigned char) (0xC0 | c >> 6);
-            utf8[1] = (unsigned char) (0x80 | (c & 0x3F));
-            n = 2;
-
-        } else if (c < 0x10000) {
-            utf8[0] = (unsigned char) (0xE0 | c >> 12);
-            utf8[1] = (unsigned char) (0x80 | (c >> 6 & 0x3F));
-            utf8[2] = (unsigned char) (0x80 | (c & 0x3F));
-            n = 3;
-
-        } else {
-            utf8[0] = (unsigned char) (0xF0 | c >> 18);
-            utf8[1] = (unsigned char) (0x80 | (c >> 12 & 0x3F));
-            utf8[2] = (unsigned char) (0x80 | (c >> 6 & 0x3F));
-            utf8[3] = (unsigned char) (0x80 | (c & 0x3F));
-            n = 4;
-        }
+        n = pinaud_json_encode(pinaud_json_char(&text), utf8);
 
         if (n > room) {
             return size + 1;

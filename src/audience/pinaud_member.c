@@ -1,0 +1,416 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * A member's value in all its shapes, arrays above all.
+ */
+
+
+#include <string.h>
+#include "pinaud_check.h"
+
+
+typedef struct {
+    size_t                       count;
+    pinaud_value_t               first;
+    unsigned                     edited:1; /* some item is */
+    unsigned                     same:1;   /* all items are the first */
+
+    pinaud_error_code_e          code;     /* the first by precedence, */
+    size_t                       index;    /* and its item */
+    const char                  *detail;
+} pinaud_items_t;
+
+
+static void pinaud_member_edit(pinaud_check_t *check,
+    const pinaud_member_t *member, unsigned level,
+    const pinaud_value_t *value, const unsigned char *start,
+    const unsigned char *end, unsigned array);
+static unsigned char *pinaud_member_write(const pinaud_value_t *value,
+    unsigned char *p);
+static int pinaud_member_array(pinaud_check_t *check,
+    const pinaud_member_t *member, unsigned level);
+static int pinaud_member_repeats(const pinaud_member_t *member);
+static int pinaud_items_read(pinaud_check_t *check,
+    const pinaud_member_t *member, unsigned depth, pinaud_items_t *items);
+static void pinaud_items_rewrite(pinaud_check_t *check,
+    const pinaud_member_t *member, unsigned level,
+    const unsigned char *start, const unsigned char *end);
+static unsigned char *pinaud_member_copy(unsigned char *to,
+    const unsigned char *from, const unsigned char *end);
+static const char *pinaud_member_type(const pinaud_member_t *member);
+
+
+int
+pinaud_check_value(pinaud_check_t *check, const pinaud_member_t *member,
+    unsigned level, pinaud_json_token_e token)
+{
+    unsigned             bare;
+    pinaud_value_t       value;
+    pinaud_error_code_e  code;
+
+    if (token == PINAUD_JSON_OBJECT && member->object != NULL) {
+        return pinaud_check_object(check, member->object, level);
+    }
+
+    if (token == PINAUD_JSON_ARRAY && member->shape != PINAUD_SHAPE_ONE) {
+        return pinaud_member_array(check, member, level);
+    }
+
+    bare = (member->shape == PINAUD_SHAPE_ARRAY);
+    code = PINAUD_ERROR_TYPE;
+
+    if (!bare || check->contract->lenient) {
+        code = pinaud_value_read(check, &check->json, token, member, &value);
+    }
+
+    if (code == PINAUD_ERROR_TYPE) {
+        pinaud_check_error(check, level, NULL, code,
+                           pinaud_member_type(member));
+        pinaud_check_skip(check, token);
+        return 1;
+    }
+
+    if (code != PINAUD_OK) {
+        pinaud_check_error(check, level, NULL, code,
+                           pinaud_value_detail(member, code, &value));
+        return 1;
+    }
+
+    if (bare || value.edited) {
+        pinaud_member_edit(check, member, level, &value, value.start,
+                          value.end, bare);
+    }
+
+    return 0;
+}
+
+
+/*
+ * Adds the edit that makes [start, end) the value, in brackets of its own
+ * where "array" is set.
+ */
+
+static void
+pinaud_member_edit(pinaud_check_t *check, const pinaud_member_t *member,
+    unsigned level, const pinaud_value_t *value, const unsigned char *start,
+    const unsigned char *end, unsigned array)
+{
+    size_t                len;
+    unsigned char        *p;
+    const unsigned char  *text;
+
+    if (!check->verdict->valid) {
+        return;
+    }
+
+    text = value->text;
+    len = value->len;
+
+    if (array || value->quoted) {
+        len += 2 * (array + value->quoted);
+        p = pinaud_check_take(check, len);
+
+        if (p == NULL) {
+            return;
+        }
+
+        text = p;
+
+        if (array) {
+            *p++ = '[';
+        }
+
+        p = pinaud_member_write(value, p);
+
+        if (array) {
+            *p = ']';
+        }
+    }
+
+    (void) pinaud_check_edit(check, level, member->label, start, end, text,
+                             len);
+}
+
+
+static unsigned char *
+pinaud_member_write(const pinaud_value_t *value, unsigned char *p)
+{
+    if (value->quoted) {
+        *p++ = '"';
+    }
+
+    memcpy(p, value->text, value->len);
+    p += value->len;
+
+    if (value->quoted) {
+        *p++ = '"';
+    }
+
+    return p;
+}
+
+
+static int
+pinaud_member_array(pinaud_check_t *check, const pinaud_member_t *member,
+    unsigned level)
+{
+    unsigned              lenient, one;
+    pinaud_items_t        items;
+    const unsigned char  *start;
+
+    start = check->json.token;
+    lenient = check->contract->lenient;
+
+    if (!pinaud_items_read(check, member, level + 1, &items)) {
+        return 1;
+    }
+
+    if (items.count == 0) {
+        pinaud_check_error(check, level, NULL, PINAUD_ERROR_EMPTY,
+                           "must not be empty");
+        return 1;
+    }
+
+    one = (items.count == 1
+           || (lenient && items.same && items.code == PINAUD_OK));
+
+    if (member->shape == PINAUD_SHAPE_UNWRAP && !one) {
+        pinaud_check_error(check, level, NULL, PINAUD_ERROR_TYPE,
+                           "must be a string of digits, or an array of "
+                           "exactly one");
+        return 1;
+    }
+
+    if (items.code != PINAUD_OK) {
+        check->frames[level + 1].name = NULL;
+        check->frames[level + 1].index = items.index;
+
+        pinaud_check_error(check, level + 1, NULL, items.code, items.detail);
+        return 1;
+    }
+
+    if (member->shape == PINAUD_SHAPE_UNWRAP) {
+        pinaud_member_edit(check, member, level, &items.first, start,
+                          check->json.pos, 0);
+        return 0;
+    }
+
+    if (items.edited
+        || (lenient && items.count > 1 && pinaud_member_repeats(member)))
+    {
+        pinaud_items_rewrite(check, member, level, start, check->json.pos);
+    }
+
+    return 0;
+}
+
+
+/* Whether the array's items are ids or words: lenient drops repeated ones. */
+
+static int
+pinaud_member_repeats(const pinaud_member_t *member)
+{
+    return member->form == PINAUD_FORM_ID || member->form == PINAUD_FORM_WORD;
+}
+
+
+/* Reads an array to its end. Returns 0 where it is no JSON. */
+
+static int
+pinaud_items_read(pinaud_check_t *check, const pinaud_member_t *member,
+    unsigned depth, pinaud_items_t *items)
+{
+    pinaud_frame_t       *frame;
+    pinaud_value_t        value;
+    pinaud_error_code_e   code;
+    pinaud_json_token_e   token;
+
+    items->count = 0;
+    items->edited = 0;
+    items->same = 1;
+    items->code = PINAUD_OK;
+
+    frame = &check->frames[depth];
+
+    for ( ;; ) {
+        frame->name = NULL;
+        frame->index = items->count;
+
+        token = pinaud_json_next(&check->json);
+
+        if (token == PINAUD_JSON_ARRAY_END) {
+            return 1;
+        }
+
+        if (token == PINAUD_JSON_ERROR) {
+            return 0;
+        }
+
+        items->count++;
+
+        if (token == PINAUD_JSON_OBJECT && member->form == PINAUD_FORM_OBJECT) {
+            (void) pinaud_check_object(check, member->object, depth);
+            continue;
+        }
+
+        code = pinaud_value_read(check, &check->json, token, member, &value);
+
+        if (code < items->code) {
+            items->code = code;
+            items->index = frame->index;
+            items->detail = pinaud_value_detail(member, code, &value);
+        }
+
+        if (code != PINAUD_OK) {
+            pinaud_check_skip(check, token);
+            continue;
+        }
+
+        items->edited |= value.edited;
+
+        if (items->count == 1) {
+            items->first = value;
+
+        } else if (member->shape == PINAUD_SHAPE_UNWRAP
+                   && items->code == PINAUD_OK)
+        {
+            if (!pinaud_text_equal(PINAUD_TEXT_DIGITS, value.inner,
+                                   items->first.inner))
+            {
+                items->same = 0;
+            }
+        }
+    }
+}
+
+
+/*
+ * Makes one edit of an array whose items are all right: those that are
+ * edited, and those that were there before dropped with the comma before
+ * them. Where nothing comes of it, there is none.
+ */
+
+static void
+pinaud_items_rewrite(pinaud_check_t *check, const pinaud_member_t *member,
+    unsigned level, const unsigned char *start, const unsigned char *end)
+{
+    size_t                len, count;
+    unsigned              seen, dropped, changed;
+    unsigned char        *text, *p;
+    pinaud_json_t         json;
+    pinaud_names_t        ids;
+    pinaud_value_t        value;
+    pinaud_json_token_e   token;
+    const unsigned char  *from, *last;
+
+    if (!check->verdict->valid) {
+        return;
+    }
+
+    /*
+     * An item takes two bytes at least, and grows by two quotes at most. Of
+     * distinct ids ten have one digit, the others take three bytes at least.
+     */
+
+    len = (size_t) (end - start);
+    count = len / 3 + 8;
+
+    pinaud_check_align(check);
+    p = pinaud_check_take(check, pinaud_names_memory(count) + 2 * len);
+
+    if (p == NULL) {
+        return;
+    }
+
+    pinaud_names_init(&ids, PINAUD_TEXT_DIGITS, check->json.start,
+                      check->contract->key, p, count);
+
+    text = p + pinaud_names_memory(count);
+    p = text;
+    seen = 0;
+    changed = 0;
+    from = start;
+    last = start;
+
+    pinaud_json_init(&json, start, len);
+    (void) pinaud_json_next(&json);
+
+    while ((token = pinaud_json_next(&json)) != PINAUD_JSON_ARRAY_END) {
+
+        (void) pinaud_value_read(check, &json, token, member, &value);
+
+        if (member->form == PINAUD_FORM_ID) {
+            dropped = (unsigned) pinaud_names_add(&ids, 0,
+                             (size_t) (value.inner - check->json.start));
+
+        } else if (member->form == PINAUD_FORM_WORD) {
+            dropped = seen >> value.word & 1;
+            seen |= 1u << value.word;
+
+        } else {
+            dropped = 0;
+        }
+
+        if (dropped) {
+            p = pinaud_member_copy(p, from, last);
+            from = value.end;
+
+        } else if (value.edited) {
+            p = pinaud_member_copy(p, from, value.start);
+            p = pinaud_member_write(&value, p);
+            from = value.end;
+        }
+
+        changed |= dropped | value.edited;
+        last = value.end;
+    }
+
+    if (!changed) {
+        check->free = (unsigned char *) ids.slots;
+        return;
+    }
+
+    p = pinaud_member_copy(p, from, end);
+
+    /* the ids are done with: what is forwarded moves to their place */
+
+    len = (size_t) (p - text);
+    p = (unsigned char *) ids.slots;
+
+    memmove(p, text, len);
+    check->free = p + len;
+
+    (void) pinaud_check_edit(check, level, member->label, start, end, p, len);
+}
+
+
+static unsigned char *
+pinaud_member_copy(unsigned char *to, const unsigned char *from,
+    const unsigned char *end)
+{
+    memcpy(to, from, (size_t) (end - from));
+
+    return to + (end - from);
+}
+
+
+static const char *
+pinaud_member_type(const pinaud_member_t *member)
+{
+    switch (member->shape) {
+
+    case PINAUD_SHAPE_ARRAY:
+        return (member->form == PINAUD_FORM_ID)
+               ? "must be an array of strings of digits"
+               : "must be an array of strings";
+
+    case PINAUD_SHAPE_EITHER:
+        return (member->form == PINAUD_FORM_OBJECT)
+               ? "must be an object or an array of objects"
+               : "must be a string, an array of strings or an object";
+
+    default:
+        return pinaud_value_detail(member, PINAUD_ERROR_TYPE, NULL);
+    }
+}
