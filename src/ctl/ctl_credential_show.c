@@ -1,0 +1,410 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * "pinaudctl credential": list and show. Nothing secret is among it.
+ */
+
+
+#include <stdio.h>
+#include <string.h>
+#include <openssl/crypto.h>
+#include "ctl.h"
+
+
+typedef struct {
+    const char        *state;
+    const char        *next;           /* NULL: nothing is to be done */
+    const char        *sealed_by;
+    char               fingerprint[CTL_FINGERPRINT];   /* or "" */
+} ctl_state_t;
+
+
+typedef struct {
+    ctl_credential_t   credential;
+    ctl_secret_t       secret;
+    ctl_state_t        state;
+    uint64_t           now;
+    const char       **accounts;
+    unsigned           naccounts;
+} ctl_shown_t;
+
+
+static int ctl_list(ctl_t *ctl, pinaud_keyring_t *ring);
+static int ctl_show(ctl_t *ctl, pinaud_keyring_t *ring);
+static void ctl_show_text(ctl_t *ctl, const ctl_shown_t *shown);
+static json_t *ctl_show_json(ctl_t *ctl, const ctl_shown_t *shown);
+static void ctl_state(ctl_t *ctl, const ctl_credential_t *credential,
+    uint64_t now, pinaud_keyring_t *ring, ctl_state_t *state);
+static void ctl_state_open(ctl_t *ctl, const ctl_credential_t *credential,
+    pinaud_keyring_t *ring, ctl_state_t *state);
+static json_t *ctl_summary_json(ctl_t *ctl,
+    const ctl_credential_t *credential, const ctl_state_t *state,
+    uint64_t now);
+static json_t *ctl_json_time(ctl_t *ctl, uint64_t seconds);
+static const char *ctl_expiry(ctl_t *ctl, uint64_t expires, uint64_t now);
+static void ctl_line(const char *name, const char *value);
+
+
+int
+ctl_credential_list(ctl_t *ctl)
+{
+    int                rc;
+    pinaud_keyring_t  *ring;
+
+    rc = ctl_keyring(ctl, 0, &ring);
+
+    if (rc == CTL_DONE) {
+        rc = ctl_store_open(ctl);
+    }
+
+    if (rc == CTL_DONE) {
+        rc = ctl_list(ctl, ring);
+    }
+
+    pinaud_keyring_free(ring);
+
+    return rc;
+}
+
+
+static int
+ctl_list(ctl_t *ctl, pinaud_keyring_t *ring)
+{
+    int                rc;
+    json_t            *array;
+    uint64_t           now;
+    unsigned           i, n;
+    ctl_state_t        state;
+    ctl_table_t       *table;
+    ctl_credential_t  *all;
+
+    rc = ctl_credentials_read(ctl, 0, &all, &n);
+
+    if (rc == CTL_DONE) {
+        rc = ctl_store_time(ctl, &now);
+    }
+
+    if (rc != CTL_DONE) {
+        return rc;
+    }
+
+    array = json_array();
+    table = ctl_table(ctl, "CREDENTIAL", "TIER", "LIMIT", "LIMIT-ALL",
+                      "VERSION", "EXPIRES", "STATE", NULL);
+
+    for (i = 0; i < n; i++) {
+        ctl_state(ctl, &all[i], now, ring, &state);
+
+        ctl_row(table, all[i].name, all[i].tier,
+                ctl_limits_text(ctl, &all[i].limits),
+                ctl_limits_text(ctl, &all[i].limits_all),
+                ctl_format(ctl, "%llu", (unsigned long long) all[i].version),
+                all[i].token ? ctl_expiry(ctl, all[i].expires, now) : NULL,
+                state.state);
+
+        json_array_append_new(array,
+                              ctl_summary_json(ctl, &all[i], &state, now));
+    }
+
+    ctl_print(ctl, table, array);
+
+    return CTL_DONE;
+}
+
+
+int
+ctl_credential_show(ctl_t *ctl)
+{
+    int                rc;
+    pinaud_keyring_t  *ring;
+
+    rc = ctl_check_name("credential", ctl->args[0]);
+
+    if (rc != CTL_DONE) {
+        return rc;
+    }
+
+    rc = ctl_keyring(ctl, 0, &ring);
+
+    if (rc == CTL_DONE) {
+        rc = ctl_store_open(ctl);
+    }
+
+    if (rc == CTL_DONE) {
+        rc = ctl_show(ctl, ring);
+    }
+
+    pinaud_keyring_free(ring);
+
+    return rc;
+}
+
+
+static int
+ctl_show(ctl_t *ctl, pinaud_keyring_t *ring)
+{
+    int          rc;
+    const char  *name;
+    ctl_shown_t  shown;
+
+    name = ctl->args[0];
+
+    rc = ctl_credential_read(ctl, name, &shown.credential);
+
+    if (rc == CTL_DONE && !shown.credential.exists) {
+        return ctl_fail(CTL_REFUSED, "there is no credential %s", name);
+    }
+
+    if (rc == CTL_DONE) {
+        rc = ctl_secret_record_read(ctl, name, &shown.secret);
+    }
+
+    if (rc == CTL_DONE) {
+        rc = ctl_members(ctl,
+                         ctl_key(ctl, pinaud_key_credential_accounts, name),
+                         pinaud_is_account, &shown.accounts,
+                         &shown.naccounts);
+    }
+
+    if (rc == CTL_DONE) {
+        rc = ctl_store_time(ctl, &shown.now);
+    }
+
+    if (rc != CTL_DONE) {
+        return rc;
+    }
+
+    ctl_state(ctl, &shown.credential, shown.now, ring, &shown.state);
+
+    if (ctl->json) {
+        ctl_print_json(ctl_show_json(ctl, &shown));
+
+    } else {
+        ctl_show_text(ctl, &shown);
+    }
+
+    return CTL_DONE;
+}
+
+
+static void
+ctl_show_text(ctl_t *ctl, const ctl_shown_t *shown)
+{
+    const ctl_state_t       *state;
+    const ctl_secret_t      *secret;
+    const ctl_credential_t  *credential;
+
+    credential = &shown->credential;
+    secret = &shown->secret;
+    state = &shown->state;
+
+    ctl_line("credential", credential->name);
+    ctl_line("state", state->state);
+    ctl_line("to do", state->next);
+    ctl_line("tier", credential->tier);
+    ctl_line("limit", ctl_limits_text(ctl, &credential->limits));
+    ctl_line("limit-all", ctl_limits_text(ctl, &credential->limits_all));
+
+    if (credential->token) {
+        ctl_line("version", ctl_format(ctl, "%llu",
+                                (unsigned long long) credential->version));
+        ctl_line("expires", ctl_expiry(ctl, credential->expires,
+                                       shown->now));
+        ctl_line("sealed by", state->sealed_by);
+        ctl_line("fingerprint", state->fingerprint);
+    }
+
+    ctl_line("scope", credential->scope);
+    ctl_line("client id", secret->client_id);
+
+    if (secret->refresh) {
+        ctl_line("refresh token", ctl_format(ctl, "version %llu, expires %s",
+                     (unsigned long long) secret->refresh_version,
+                     ctl_expiry(ctl, secret->refresh_expires, shown->now)));
+    }
+
+    ctl_line("accounts", shown->naccounts
+                         ? ctl_some(ctl, shown->accounts, shown->naccounts)
+                         : "none");
+}
+
+
+static json_t *
+ctl_show_json(ctl_t *ctl, const ctl_shown_t *shown)
+{
+    json_t              *accounts, *object, *refresh;
+    unsigned             i;
+    const ctl_secret_t  *secret;
+
+    secret = &shown->secret;
+    object = ctl_summary_json(ctl, &shown->credential, &shown->state,
+                              shown->now);
+
+    json_object_set_new(object, "sealed_by",
+                        ctl_json_text(shown->state.sealed_by));
+    json_object_set_new(object, "client_id", ctl_json_text(secret->client_id));
+
+    refresh = json_null();
+
+    if (secret->refresh) {
+        refresh = json_pack("{s:I, s:o}", "version",
+                            (json_int_t) secret->refresh_version, "expires",
+                            ctl_json_time(ctl, secret->refresh_expires));
+    }
+
+    json_object_set_new(object, "refresh_token", refresh);
+
+    accounts = json_array();
+
+    for (i = 0; i < shown->naccounts; i++) {
+        json_array_append_new(accounts, json_string(shown->accounts[i]));
+    }
+
+    json_object_set_new(object, "accounts", accounts);
+
+    return object;
+}
+
+
+static json_t *
+ctl_summary_json(ctl_t *ctl, const ctl_credential_t *credential,
+    const ctl_state_t *state, uint64_t now)
+{
+    json_t  *expires_in;
+
+    expires_in = credential->expires
+                 ? json_integer((json_int_t) credential->expires
+                                - (json_int_t) now)
+                 : json_null();
+
+    return json_pack("{s:s, s:s, s:s?, s:s, s:o, s:o, s:I, s:o, s:o, s:s?, "
+                     "s:s?}",
+                     "credential", credential->name,
+                     "state", state->state,
+                     "to_do", state->next,
+                     "tier", credential->tier,
+                     "limits", ctl_limits_json(ctl, &credential->limits),
+                     "limits_all",
+                     ctl_limits_json(ctl, &credential->limits_all),
+                     "version", (json_int_t) credential->version,
+                     "expires", ctl_json_time(ctl, credential->expires),
+                     "expires_in", expires_in,
+                     "scope", credential->scope,
+                     "fingerprint",
+                     state->fingerprint[0] ? state->fingerprint : NULL);
+}
+
+
+static json_t *
+ctl_json_time(ctl_t *ctl, uint64_t seconds)
+{
+    return seconds ? json_string(ctl_time(ctl, seconds)) : json_null();
+}
+
+
+static void
+ctl_state(ctl_t *ctl, const ctl_credential_t *credential, uint64_t now,
+    pinaud_keyring_t *ring, ctl_state_t *state)
+{
+    size_t                len;
+    const unsigned char  *id;
+
+    memset(state, 0, sizeof(ctl_state_t));
+
+    if (credential->token == NULL) {
+        state->state = "no token";
+        state->next = ctl_format(ctl, "pinaudctl credential put %s "
+                                 "--access-token-file FILE",
+                                 credential->name);
+        return;
+    }
+
+    len = pinaud_sealed_by(credential->token, credential->token_len, &id);
+
+    if (len == 0) {
+        state->state = "damaged";
+        state->next = "put the access token again";
+        return;
+    }
+
+    state->sealed_by = ctl_copy(ctl, (const char *) id, len);
+    state->state = "ready";
+
+    if (ring != NULL) {
+        ctl_state_open(ctl, credential, ring, state);
+    }
+
+    if (state->next == NULL && credential->expires != 0
+        && credential->expires <= now)
+    {
+        state->state = "expired";
+        state->next = ctl_format(ctl, "pinaudctl credential put %s "
+                                 "--access-token-file FILE --expires-in S",
+                                 credential->name);
+    }
+}
+
+
+static void
+ctl_state_open(ctl_t *ctl, const ctl_credential_t *credential,
+    pinaud_keyring_t *ring, ctl_state_t *state)
+{
+    size_t          aad_len, len;
+    pinaud_open_e   rc;
+    unsigned char   aad[PINAUD_SEAL_AAD_MAX], *token;
+
+    aad_len = pinaud_seal_aad(aad, "access", credential->name,
+                              strlen(credential->name), credential->version);
+
+    token = ctl_alloc(ctl, credential->token_len);
+    rc = pinaud_open(ring, aad, aad_len, credential->token,
+                     credential->token_len, token, &len);
+
+    if (rc == PINAUD_OPENED) {
+        ctl_fingerprint(token, len, state->fingerprint);
+        OPENSSL_cleanse(token, len);
+        return;
+    }
+
+    if (rc == PINAUD_SEAL_UNKNOWN_KEY) {
+        state->state = "unknown key";
+        state->next = ctl_format(ctl, "add key %s to the seal key file, or "
+                                 "put the access token again",
+                                 state->sealed_by);
+        return;
+    }
+
+    state->state = "does not open";
+    state->next = "put the access token again: this one is altered, of "
+                  "another record, or the key by its id is another";
+}
+
+
+/* "2026-11-24T10:00:00Z (in 3d 4h)" */
+
+static const char *
+ctl_expiry(ctl_t *ctl, uint64_t expires, uint64_t now)
+{
+    const char  *span;
+
+    if (expires == 0) {
+        return "not known";
+    }
+
+    span = ctl_span(ctl, (expires > now ? expires - now : now - expires)
+                         * 1000);
+
+    return ctl_format(ctl, "%s (%s%s%s)", ctl_time(ctl, expires),
+                      expires > now ? "in " : "", span,
+                      expires > now ? "" : " ago");
+}
+
+
+static void
+ctl_line(const char *name, const char *value)
+{
+    if (value != NULL && *value != '\0') {
+        printf("%-14s %s\n", name, value);
+    }
+}

@@ -1,0 +1,117 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * pinaudctl: the operators' tool.
+ */
+
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include "ctl.h"
+
+
+static void ctl_harden(void);
+static int ctl_run(ctl_t *ctl, int argc, const char **argv);
+
+
+const ctl_command_t  *const ctl_nouns[] = {
+    ctl_seal_key_commands,
+    ctl_credential_commands,
+    ctl_account_commands,
+    ctl_team_commands,
+    ctl_policy_commands,
+    ctl_usage_commands,
+    ctl_validate_commands,
+    NULL
+};
+
+
+const ctl_option_t  ctl_globals[] = {
+
+    { .name = "redis", .arg = "URL", .env = "PINAUD_REDIS",
+      .help = "redis://[user@]host[:port][/db] or unix:/path" },
+
+    { .name = "redis-password-file", .arg = "FILE",
+      .env = "PINAUD_REDIS_PASSWORD_FILE",
+      .help = "the password of Redis's user" },
+
+    { .name = "seal-key-file", .arg = "FILE", .env = "PINAUD_SEAL_KEY_FILE",
+      .help = "what seals tokens" },
+
+    { .name = "json", .help = "print JSON for programs" },
+
+    { .name = NULL }
+};
+
+
+int
+main(int argc, char **argv)
+{
+    int    rc;
+    ctl_t  ctl;
+
+    memset(&ctl, 0, sizeof(ctl_t));
+
+    ctl_harden();
+
+    rc = ctl_run(&ctl, argc, (const char **) argv);
+
+    ctl_store_close(&ctl);
+    ctl_pool_free(&ctl);
+
+    if ((fflush(stdout) != 0 || ferror(stdout)) && rc == CTL_DONE) {
+        return ctl_fail(CTL_REFUSED, "cannot write to stdout");
+    }
+
+    return rc;
+}
+
+
+/* A secret leaves neither in a core dump nor to a debugger. */
+
+static void
+ctl_harden(void)
+{
+    struct rlimit  none;
+
+    none.rlim_cur = 0;
+    none.rlim_max = 0;
+
+    (void) setrlimit(RLIMIT_CORE, &none);
+    (void) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    (void) signal(SIGPIPE, SIG_IGN);
+    (void) umask(077);
+}
+
+
+static int
+ctl_run(ctl_t *ctl, int argc, const char **argv)
+{
+    int  help, rc;
+
+    if (argc > 1 && strcmp(argv[1], "help") == 0) {
+        return ctl_help(argc - 2, argv + 2);
+    }
+
+    rc = ctl_options_parse(ctl, argc, argv, &help);
+
+    if (rc != CTL_DONE) {
+        return rc;
+    }
+
+    if (!help) {
+        return ctl->command->handler(ctl);
+    }
+
+    if (ctl->command != NULL) {
+        ctl_help_command(ctl->command);
+        return CTL_DONE;
+    }
+
+    return ctl_help(ctl->nargs ? 1 : 0, ctl->args);
+}

@@ -1,0 +1,256 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * From what is to what shall be: the changes to tell, the commands to queue.
+ */
+
+
+#include <string.h>
+#include "ctl.h"
+
+
+static void ctl_plan_account_deleted(ctl_t *ctl,
+    const ctl_account_t *before);
+static void ctl_plan_teams(ctl_t *ctl, const ctl_account_t *before,
+    const ctl_account_t *after);
+static const char *ctl_plan_limits(ctl_t *ctl, int exists,
+    const pinaud_limits_t *limits);
+
+
+/*
+ * Buckets stay: they end by themselves when idle, and what is made anew by
+ * the same name goes on counting.
+ */
+
+ctl_change_t *
+ctl_plan_credential(ctl_t *ctl, const ctl_credential_t *before,
+    const ctl_credential_t *after)
+{
+    const char    *key, *name;
+    ctl_words_t   *words;
+    ctl_change_t  *change;
+
+    name = before->name;
+    key = ctl_key(ctl, pinaud_key_credential, name);
+
+    if (after == NULL) {
+        ctl_queue(ctl, ctl_words(ctl, "DEL", key,
+                                 ctl_key(ctl, pinaud_key_secret, name),
+                                 NULL));
+        ctl_queue(ctl, ctl_words(ctl, "SREM", PINAUD_KEY_CREDENTIALS, name,
+                                 NULL));
+
+        return ctl_change(ctl, "credential", name, NULL, "deleted");
+    }
+
+    change = ctl_change(ctl, "credential", name, NULL,
+                        before->exists ? "changed" : "created");
+
+    ctl_change_field(ctl, change, "tier", before->tier, after->tier);
+    ctl_change_field(ctl, change, "limit",
+                     ctl_plan_limits(ctl, before->exists, &before->limits),
+                     ctl_limits_text(ctl, &after->limits));
+    ctl_change_field(ctl, change, "limit-all",
+                     ctl_plan_limits(ctl, before->exists,
+                                     &before->limits_all),
+                     ctl_limits_text(ctl, &after->limits_all));
+
+    if (before->exists
+        && strcmp(before->tier, after->tier) == 0
+        && ctl_limits_equal(&before->limits, &after->limits)
+        && ctl_limits_equal(&before->limits_all, &after->limits_all))
+    {
+        return change;
+    }
+
+    words = ctl_words(ctl, "HSET", key, "format", PINAUD_RECORD_FORMAT,
+                      "tier", after->tier,
+                      "limits", ctl_limits_record(ctl, &after->limits),
+                      "limits_all", ctl_limits_record(ctl, &after->limits_all),
+                      NULL);
+
+    if (!before->exists) {
+        ctl_word(ctl, words, "version");
+        ctl_word(ctl, words, "0");
+        ctl_word(ctl, words, "expires");
+        ctl_word(ctl, words, "0");
+    }
+
+    ctl_queue(ctl, words);
+    ctl_queue(ctl, ctl_words(ctl, "SADD", PINAUD_KEY_CREDENTIALS, name,
+                             NULL));
+
+    return change;
+}
+
+
+void
+ctl_plan_account(ctl_t *ctl, const ctl_account_t *before,
+    const ctl_account_t *after)
+{
+    const char    *id, *key;
+    ctl_change_t  *change;
+
+    if (after == NULL) {
+        ctl_plan_account_deleted(ctl, before);
+        return;
+    }
+
+    id = before->id;
+    key = ctl_key(ctl, pinaud_key_account, id);
+
+    change = ctl_change(ctl, "account", id, NULL,
+                        before->exists ? "changed" : "created");
+
+    ctl_change_field(ctl, change, "credential", before->credential,
+                     after->credential);
+    ctl_change_field(ctl, change, "limit",
+                     ctl_plan_limits(ctl, before->exists, &before->limits),
+                     ctl_limits_text(ctl, &after->limits));
+
+    if (!before->exists
+        || strcmp(before->credential, after->credential) != 0)
+    {
+        if (before->exists) {
+            ctl_queue_move(ctl, before, after->credential);
+            ctl_queue(ctl, ctl_words(ctl, "SREM",
+                ctl_key(ctl, pinaud_key_credential_accounts,
+                        before->credential), id, NULL));
+        }
+
+        ctl_queue(ctl, ctl_words(ctl, "SADD", PINAUD_KEY_ACCOUNTS, id,
+                                 NULL));
+        ctl_queue(ctl, ctl_words(ctl, "SADD",
+            ctl_key(ctl, pinaud_key_credential_accounts, after->credential),
+            id, NULL));
+    }
+
+    if (!before->exists
+        || strcmp(before->credential, after->credential) != 0
+        || !ctl_limits_equal(&before->limits, &after->limits))
+    {
+        ctl_queue(ctl, ctl_words(ctl, "HSET", key,
+            "format", PINAUD_RECORD_FORMAT, "credential", after->credential,
+            "limits", ctl_limits_record(ctl, &after->limits), NULL));
+    }
+
+    ctl_plan_teams(ctl, before, after);
+}
+
+
+static void
+ctl_plan_account_deleted(ctl_t *ctl, const ctl_account_t *before)
+{
+    unsigned     i;
+    const char  *id;
+
+    id = before->id;
+
+    for (i = 0; i < before->nteams; i++) {
+        ctl_change(ctl, "team", before->teams[i].name, id, "deleted");
+    }
+
+    ctl_change(ctl, "account", id, NULL, "deleted");
+
+    ctl_queue(ctl, ctl_words(ctl, "DEL",
+                             ctl_key(ctl, pinaud_key_account, id), NULL));
+    ctl_queue(ctl, ctl_words(ctl, "SREM", PINAUD_KEY_ACCOUNTS, id, NULL));
+    ctl_queue(ctl, ctl_words(ctl, "SREM",
+        ctl_key(ctl, pinaud_key_credential_accounts, before->credential), id,
+        NULL));
+}
+
+
+static void
+ctl_plan_teams(ctl_t *ctl, const ctl_account_t *before,
+    const ctl_account_t *after)
+{
+    unsigned           i;
+    const char        *field, *key;
+    ctl_change_t      *change;
+    const ctl_team_t  *old, *team;
+
+    key = ctl_key(ctl, pinaud_key_account, before->id);
+
+    for (i = 0; i < before->nteams; i++) {
+        team = &before->teams[i];
+
+        if (ctl_account_team(after, team->name) == NULL) {
+            ctl_change(ctl, "team", team->name, before->id, "deleted");
+            ctl_queue(ctl, ctl_words(ctl, "HDEL", key,
+                ctl_format(ctl, "team:%s", team->name), NULL));
+        }
+    }
+
+    for (i = 0; i < after->nteams; i++) {
+        team = &after->teams[i];
+        old = ctl_account_team(before, team->name);
+
+        change = ctl_change(ctl, "team", team->name, before->id,
+                            old ? "changed" : "created");
+        ctl_change_field(ctl, change, "limit",
+                         old ? ctl_limits_text(ctl, &old->limits) : NULL,
+                         ctl_limits_text(ctl, &team->limits));
+
+        if (old == NULL || !ctl_limits_equal(&old->limits, &team->limits)) {
+            field = ctl_format(ctl, "team:%s", team->name);
+            ctl_queue(ctl, ctl_words(ctl, "HSET", key, field,
+                                     ctl_limits_record(ctl, &team->limits),
+                                     NULL));
+        }
+    }
+}
+
+
+static const char *
+ctl_plan_limits(ctl_t *ctl, int exists, const pinaud_limits_t *limits)
+{
+    return exists ? ctl_limits_text(ctl, limits) : NULL;
+}
+
+
+void
+ctl_account_copy(ctl_t *ctl, ctl_account_t *to, const ctl_account_t *from,
+    unsigned more)
+{
+    *to = *from;
+    to->teams = ctl_alloc(ctl, sizeof(ctl_team_t) * (from->nteams + more));
+
+    if (from->nteams) {
+        memcpy(to->teams, from->teams, sizeof(ctl_team_t) * from->nteams);
+    }
+}
+
+
+ctl_team_t *
+ctl_account_put_team(ctl_account_t *account, const char *name)
+{
+    ctl_team_t  *team;
+
+    team = ctl_account_team(account, name);
+
+    if (team == NULL) {
+        team = &account->teams[account->nteams++];
+        team->name = name;
+        team->limits.count = 0;
+    }
+
+    return team;
+}
+
+
+void
+ctl_account_drop_team(ctl_account_t *account, const char *name)
+{
+    ctl_team_t  *team;
+
+    team = ctl_account_team(account, name);
+
+    if (team != NULL) {
+        account->nteams--;
+        memmove(team, team + 1, sizeof(ctl_team_t)
+                                * (size_t) (&account->teams[account->nteams]
+                                            - team));
+    }
+}

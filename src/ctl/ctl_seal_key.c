@@ -1,0 +1,96 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * "pinaudctl seal-key"
+ */
+
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include "ctl.h"
+
+
+static int ctl_seal_key_generate(ctl_t *ctl);
+static int ctl_seal_key_write(const char *text, size_t len);
+
+
+const ctl_command_t  ctl_seal_key_commands[] = {
+
+    { .noun = "seal-key", .verb = "generate", .args = "",
+      .handler = ctl_seal_key_generate,
+      .summary = "Print a new key, a line of a seal key file",
+      .details =
+"The key goes to stdout and nowhere else:\n\n"
+"    (umask 027; pinaudctl seal-key generate > /etc/pinaud/seal.key)\n\n"
+"In a file the first key seals and all open, so a new key goes before the\n"
+"old ones. The file may not be open to others than owner and group." },
+
+    { .noun = NULL }
+};
+
+
+/* Past stdio, which would keep a copy in its buffer. */
+
+static int
+ctl_seal_key_generate(ctl_t *ctl)
+{
+    int            len, rc;
+    char           line[128];
+    time_t         now;
+    struct tm      tm;
+    unsigned char  key[32], suffix[2], text[48];
+
+    (void) ctl;
+
+    now = time(NULL);
+
+    if (gmtime_r(&now, &tm) == NULL
+        || RAND_bytes(suffix, sizeof(suffix)) != 1
+        || RAND_priv_bytes(key, sizeof(key)) != 1)
+    {
+        return ctl_fail(CTL_REFUSED, "libcrypto has no random bytes");
+    }
+
+    EVP_EncodeBlock(text, key, sizeof(key));
+
+    len = snprintf(line, sizeof(line), "%04d%02d%02d-%02x%02x:%s\n",
+                   tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, suffix[0],
+                   suffix[1], (char *) text);
+
+    rc = ctl_seal_key_write(line, (size_t) len);
+
+    OPENSSL_cleanse(key, sizeof(key));
+    OPENSSL_cleanse(text, sizeof(text));
+    OPENSSL_cleanse(line, sizeof(line));
+
+    return rc;
+}
+
+
+static int
+ctl_seal_key_write(const char *text, size_t len)
+{
+    ssize_t  n;
+
+    while (len) {
+        n = write(STDOUT_FILENO, text, len);
+
+        if (n > 0) {
+            text += n;
+            len -= (size_t) n;
+
+        } else if (n == 0 || errno != EINTR) {
+            return ctl_fail(CTL_REFUSED, "cannot write to stdout: %s",
+                            strerror(errno));
+        }
+    }
+
+    return CTL_DONE;
+}

@@ -1,0 +1,405 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * The connection to Redis.
+ */
+
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "ctl.h"
+#include "ctl_store.h"
+
+
+#define CTL_STORE_CONNECT  2           /* seconds */
+#define CTL_STORE_COMMAND  5
+#define CTL_STORE_CODE     24          /* the first word of an error */
+
+
+static int ctl_store_url(ctl_t *ctl, pinaud_url_t *url);
+static int ctl_store_connect(ctl_t *ctl, const pinaud_url_t *url);
+static int ctl_store_auth(ctl_t *ctl, const pinaud_url_t *url);
+static const char *ctl_store_name(ctl_t *ctl, const pinaud_url_t *url);
+static const char *ctl_store_hint(const char *code);
+
+
+int
+ctl_store_open(ctl_t *ctl)
+{
+    int            rc;
+    pinaud_url_t   url;
+    redisReply    *reply;
+
+    rc = ctl_store_url(ctl, &url);
+
+    if (rc == CTL_DONE) {
+        rc = ctl_store_connect(ctl, &url);
+    }
+
+    if (rc == CTL_DONE) {
+        rc = ctl_store_auth(ctl, &url);
+    }
+
+    if (rc != CTL_DONE || url.db == 0) {
+        return rc;
+    }
+
+    reply = ctl_ask(ctl, ctl_words(ctl, "SELECT",
+                                   ctl_format(ctl, "%u", url.db), NULL),
+                    REDIS_REPLY_STATUS);
+
+    return reply ? CTL_DONE : CTL_STORE;
+}
+
+
+void
+ctl_store_close(ctl_t *ctl)
+{
+    if (ctl->redis) {
+        redisFree(ctl->redis);
+        ctl->redis = NULL;
+    }
+}
+
+
+/* One URL; words that tell of a sentinel or a cluster are known by name. */
+
+static int
+ctl_store_url(ctl_t *ctl, pinaud_url_t *url)
+{
+    char         error[PINAUD_URL_ERROR];
+    const char  *text;
+
+    text = ctl_setting(ctl, "redis");
+
+    if (text == NULL) {
+        return ctl_fail(CTL_USAGE, "where is Redis? Tell it by --redis URL, "
+                        "PINAUD_REDIS, or /etc/pinaud/env");
+    }
+
+    if (strstr(text, "mode=") || strstr(text, "master=")) {
+        return ctl_fail(CTL_USAGE, "--redis: this version does not reach "
+                        "Redis by a sentinel or in a cluster yet");
+    }
+
+    if (pinaud_url_read(text, strlen(text), url, error) != 0) {
+        return ctl_fail(CTL_USAGE, "--redis: %s", error);
+    }
+
+    if (url->tls) {
+        return ctl_fail(CTL_USAGE, "--redis: this version does not reach "
+                        "Redis by TLS (rediss://) yet");
+    }
+
+    ctl->redis_name = ctl_store_name(ctl, url);
+
+    return CTL_DONE;
+}
+
+
+static const char *
+ctl_store_name(ctl_t *ctl, const pinaud_url_t *url)
+{
+    int  v6;
+
+    if (url->unix_socket) {
+        return ctl_format(ctl, "unix:%s", url->host);
+    }
+
+    v6 = (strchr(url->host, ':') != NULL);
+
+    return ctl_format(ctl, "redis://%s%s%s:%u/%u", v6 ? "[" : "", url->host,
+                      v6 ? "]" : "", url->port, url->db);
+}
+
+
+static int
+ctl_store_connect(ctl_t *ctl, const pinaud_url_t *url)
+{
+    struct timeval  command, connect;
+
+    connect = (struct timeval) { .tv_sec = CTL_STORE_CONNECT };
+    command = (struct timeval) { .tv_sec = CTL_STORE_COMMAND };
+
+    ctl->redis = url->unix_socket
+                 ? redisConnectUnixWithTimeout(url->host, connect)
+                 : redisConnectWithTimeout(url->host, (int) url->port,
+                                           connect);
+
+    if (ctl->redis == NULL) {
+        return ctl_fail(CTL_STORE, "out of memory");
+    }
+
+    if (ctl->redis->err || redisSetTimeout(ctl->redis, command) != REDIS_OK) {
+        return ctl_fail(CTL_STORE, "cannot connect to Redis at %s: %s",
+                        ctl->redis_name, ctl->redis->errstr);
+    }
+
+    return CTL_DONE;
+}
+
+
+static int
+ctl_store_auth(ctl_t *ctl, const pinaud_url_t *url)
+{
+    int           rc;
+    char         *password;
+    size_t        len;
+    const char   *path;
+    ctl_words_t  *words;
+
+    path = ctl_setting(ctl, "redis-password-file");
+
+    if (path == NULL) {
+        if (url->user[0] == '\0') {
+            return CTL_DONE;
+        }
+
+        return ctl_fail(CTL_USAGE, "the user in --redis has no password: "
+                        "tell it by --redis-password-file FILE");
+    }
+
+    rc = ctl_secret_read(ctl, "redis-password-file", path, &password, &len);
+
+    if (rc != CTL_DONE) {
+        return rc;
+    }
+
+    words = ctl_words(ctl, "AUTH", NULL);
+
+    if (url->user[0] != '\0') {
+        ctl_word(ctl, words, url->user);
+    }
+
+    ctl_word_bytes(ctl, words, password, len);
+
+    return ctl_ask(ctl, words, REDIS_REPLY_STATUS) ? CTL_DONE : CTL_STORE;
+}
+
+
+ctl_words_t *
+ctl_words(ctl_t *ctl, ...)
+{
+    va_list       args;
+    const char   *text;
+    ctl_words_t  *words;
+
+    words = ctl_alloc(ctl, sizeof(ctl_words_t));
+
+    va_start(args, ctl);
+
+    while ((text = va_arg(args, const char *)) != NULL) {
+        ctl_word(ctl, words, text);
+    }
+
+    va_end(args);
+
+    return words;
+}
+
+
+void
+ctl_word(ctl_t *ctl, ctl_words_t *words, const char *text)
+{
+    ctl_word_bytes(ctl, words, text, strlen(text));
+}
+
+
+/* Refers to the bytes, which live in the pool or are static. */
+
+void
+ctl_word_bytes(ctl_t *ctl, ctl_words_t *words, const void *bytes, size_t len)
+{
+    size_t        *lens;
+    const char   **argv;
+
+    if (words->argc == words->room) {
+        words->room = words->room ? words->room * 2 : 8;
+
+        argv = ctl_alloc(ctl, sizeof(char *) * (size_t) words->room);
+        lens = ctl_alloc(ctl, sizeof(size_t) * (size_t) words->room);
+
+        if (words->argc) {
+            memcpy(argv, words->argv, sizeof(char *) * (size_t) words->argc);
+            memcpy(lens, words->lens, sizeof(size_t) * (size_t) words->argc);
+        }
+
+        words->argv = argv;
+        words->lens = lens;
+    }
+
+    words->argv[words->argc] = bytes;
+    words->lens[words->argc] = len;
+    words->argc++;
+}
+
+
+redisReply *
+ctl_ask(ctl_t *ctl, ctl_words_t *words, int type)
+{
+    redisReply  *reply;
+
+    if (ctl_store_send(ctl, words) != CTL_DONE) {
+        return NULL;
+    }
+
+    reply = ctl_store_receive(ctl);
+
+    if (reply != NULL && reply->type != type) {
+        ctl_store_refused(ctl, words, reply);
+        return NULL;
+    }
+
+    return reply;
+}
+
+
+int
+ctl_store_send(ctl_t *ctl, const ctl_words_t *words)
+{
+    if (redisAppendCommandArgv(ctl->redis, words->argc, words->argv,
+                               words->lens)
+        != REDIS_OK)
+    {
+        return ctl_store_lost(ctl);
+    }
+
+    return CTL_DONE;
+}
+
+
+redisReply *
+ctl_store_receive(ctl_t *ctl)
+{
+    void  *reply;
+
+    if (redisGetReply(ctl->redis, &reply) != REDIS_OK || reply == NULL) {
+        ctl_store_lost(ctl);
+        return NULL;
+    }
+
+    return ctl_own(ctl, reply);
+}
+
+
+/*
+ * Of an error only its first word is told: what follows repeats arguments,
+ * or is whatever a server says.
+ */
+
+int
+ctl_store_refused(ctl_t *ctl, const ctl_words_t *words,
+    const redisReply *reply)
+{
+    char         code[CTL_STORE_CODE];
+    size_t       len;
+    const char  *subject, *verb;
+
+    verb = words->argv[0];
+    subject = "";
+
+    /* a key, if there is one: of a script, its first */
+
+    if (strcmp(verb, "EVAL") == 0) {
+        subject = words->argv[3];
+
+    } else if (words->argc > 1 && strcmp(verb, "AUTH") != 0) {
+        subject = words->argv[1];
+    }
+
+    if (reply->type != REDIS_REPLY_ERROR) {
+        return ctl_fail(CTL_STORE, "Redis at %s answers %s%s%s with something "
+                        "that is no such answer", ctl->redis_name, verb,
+                        *subject ? " " : "", subject);
+    }
+
+    len = strspn(reply->str, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+
+    if (len == 0 || len >= sizeof(code)) {
+        memcpy(code, "ERR", sizeof("ERR"));
+
+    } else {
+        memcpy(code, reply->str, len);
+        code[len] = '\0';
+    }
+
+    return ctl_fail(CTL_STORE, "Redis at %s refuses %s%s%s: %s%s",
+                    ctl->redis_name, verb, *subject ? " " : "", subject, code,
+                    ctl_store_hint(code));
+}
+
+
+static const char *
+ctl_store_hint(const char *code)
+{
+    unsigned  i;
+
+    static const struct {
+        const char  *code;
+        const char  *hint;
+    } hints[] = {
+        { "LOADING", " (it still loads its data: try again)" },
+        { "MISCONF", " (it cannot write to its disk)" },
+        { "NOAUTH", " (it wants a password: --redis-password-file FILE)" },
+        { "NOPERM", " (this user of Redis may not do that)" },
+        { "OOM", " (its memory is full)" },
+        { "PINAUD", " (what this key holds is damaged)" },
+        { "READONLY", " (it is a replica)" },
+        { "WRONGPASS", " (no such user and password)" },
+        { "WRONGTYPE", " (the key holds something else)" },
+    };
+
+    for (i = 0; i < sizeof(hints) / sizeof(hints[0]); i++) {
+        if (strcmp(hints[i].code, code) == 0) {
+            return hints[i].hint;
+        }
+    }
+
+    return "";
+}
+
+
+int
+ctl_store_lost(ctl_t *ctl)
+{
+    const char  *reason;
+
+    reason = ctl->redis->errstr;
+
+    if (ctl->redis->err == REDIS_ERR_IO
+        && (errno == EAGAIN || errno == EWOULDBLOCK))
+    {
+        reason = "no answer in time";
+
+    } else if (ctl->redis->err == REDIS_ERR_PROTOCOL) {
+        reason = "what answers there is no Redis";
+    }
+
+    return ctl_fail(CTL_STORE, "Redis at %s: %s", ctl->redis_name, reason);
+}
+
+
+int
+ctl_store_time(ctl_t *ctl, uint64_t *now)
+{
+    redisReply   *reply;
+    ctl_words_t  *words;
+
+    words = ctl_words(ctl, "TIME", NULL);
+    reply = ctl_ask(ctl, words, REDIS_REPLY_ARRAY);
+
+    if (reply == NULL) {
+        return CTL_STORE;
+    }
+
+    if (reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING) {
+        return ctl_store_refused(ctl, words, reply);
+    }
+
+    *now = strtoull(reply->element[0]->str, NULL, 10);
+
+    return CTL_DONE;
+}

@@ -1,0 +1,309 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * "pinaudctl team": a team is what accounts say of it.
+ */
+
+
+#include <string.h>
+#include "ctl.h"
+
+
+static int ctl_team_put(ctl_t *ctl);
+static int ctl_team_list(ctl_t *ctl);
+static int ctl_team_delete(ctl_t *ctl);
+
+static int ctl_team_change(ctl_t *ctl, int (*plan)(ctl_t *ctl, void *data));
+static int ctl_team_put_plan(ctl_t *ctl, void *data);
+static int ctl_team_delete_plan(ctl_t *ctl, void *data);
+static int ctl_team_account(ctl_t *ctl, const char *id,
+    ctl_account_t *account);
+static int ctl_team_check_accounts(ctl_t *ctl);
+
+
+static const ctl_option_t  ctl_team_put_table[] = {
+
+    { .name = "account", .arg = "ID", .repeated = 1,
+      .help = "an account that it may use" },
+
+    { .name = "limit", .arg = "N/W", .repeated = 1,
+      .help = "at most N writes in any W on each of these; or none" },
+
+    { .name = NULL }
+};
+
+
+static const ctl_option_t  ctl_team_account_table[] = {
+
+    { .name = "account", .arg = "ID", .help = "of this account only" },
+
+    { .name = NULL }
+};
+
+
+const ctl_command_t  ctl_team_commands[] = {
+
+    { .noun = "team", .verb = "put", .args = "NAME", .min = 1, .max = 1,
+      .options = ctl_team_put_table, .handler = ctl_team_put,
+      .summary = "Allow a team to use ad accounts, or change its limits",
+      .details =
+"Other accounts that the team has stay as they are, and so do its limits\n"
+"where none is named. --limit replaces all limits of the team on these\n"
+"accounts, at most 4. A team without limits has those of the account." },
+
+    { .noun = "team", .verb = "list", .args = "",
+      .options = ctl_team_account_table, .handler = ctl_team_list,
+      .summary = "List all teams and their accounts" },
+
+    { .noun = "team", .verb = "delete", .args = "NAME", .min = 1, .max = 1,
+      .options = ctl_team_account_table, .handler = ctl_team_delete,
+      .summary = "Take all accounts from a team, or one" },
+
+    { .noun = NULL }
+};
+
+
+static int
+ctl_team_put(ctl_t *ctl)
+{
+    int              named, rc;
+    pinaud_limits_t  limits;
+
+    if (ctl_given(ctl, "account") == NULL) {
+        return ctl_fail(CTL_USAGE, "team put needs --account ID");
+    }
+
+    rc = ctl_limits_given(ctl, "limit", &limits, &named);
+
+    return (rc == CTL_DONE) ? ctl_team_change(ctl, ctl_team_put_plan) : rc;
+}
+
+
+static int
+ctl_team_delete(ctl_t *ctl)
+{
+    return ctl_team_change(ctl, ctl_team_delete_plan);
+}
+
+
+static int
+ctl_team_change(ctl_t *ctl, int (*plan)(ctl_t *ctl, void *data))
+{
+    int  rc;
+
+    rc = ctl_check_name("team", ctl->args[0]);
+
+    if (rc == CTL_DONE) {
+        rc = ctl_team_check_accounts(ctl);
+    }
+
+    if (rc == CTL_DONE) {
+        rc = ctl_store_open(ctl);
+    }
+
+    if (rc == CTL_DONE) {
+        rc = ctl_transact(ctl, plan, NULL);
+    }
+
+    if (rc == CTL_DONE) {
+        ctl_report(ctl, 0);
+    }
+
+    return rc;
+}
+
+
+static int
+ctl_team_check_accounts(ctl_t *ctl)
+{
+    int          rc;
+    unsigned     i, k;
+    const char  *id, *other;
+
+    i = 0;
+
+    while ((id = ctl_given_next(ctl, "account", &i)) != NULL) {
+
+        rc = ctl_check_account(id);
+
+        if (rc != CTL_DONE) {
+            return rc;
+        }
+
+        k = i;
+
+        while ((other = ctl_given_next(ctl, "account", &k)) != NULL) {
+            if (strcmp(id, other) == 0) {
+                return ctl_fail(CTL_USAGE, "--account %s is given twice", id);
+            }
+        }
+    }
+
+    return CTL_DONE;
+}
+
+
+static int
+ctl_team_put_plan(ctl_t *ctl, void *data)
+{
+    int              named, rc;
+    unsigned         i;
+    const char      *id;
+    ctl_team_t      *team;
+    ctl_account_t    after, before;
+    pinaud_limits_t  limits;
+
+    (void) data;
+
+    rc = ctl_limits_given(ctl, "limit", &limits, &named);
+    i = 0;
+
+    while (rc == CTL_DONE && (id = ctl_given_next(ctl, "account", &i))) {
+
+        rc = ctl_team_account(ctl, id, &before);
+
+        if (rc != CTL_DONE) {
+            break;
+        }
+
+        ctl_account_copy(ctl, &after, &before, 1);
+        team = ctl_account_put_team(&after, ctl->args[0]);
+
+        if (named) {
+            team->limits = limits;
+        }
+
+        ctl_plan_account(ctl, &before, &after);
+    }
+
+    return rc;
+}
+
+
+static int
+ctl_team_delete_plan(ctl_t *ctl, void *data)
+{
+    int             rc;
+    unsigned        i, n;
+    const char     *id, *name;
+    ctl_account_t   after, *all;
+
+    (void) data;
+
+    name = ctl->args[0];
+    id = ctl_given(ctl, "account");
+
+    if (id != NULL) {
+        all = ctl_alloc(ctl, sizeof(ctl_account_t));
+        n = 1;
+        rc = ctl_team_account(ctl, id, all);
+
+    } else {
+        rc = ctl_accounts_read(ctl, 1, &all, &n);
+    }
+
+    if (rc != CTL_DONE) {
+        return rc;
+    }
+
+    for (i = 0; i < n; i++) {
+        if (ctl_account_team(&all[i], name) != NULL) {
+            ctl_account_copy(ctl, &after, &all[i], 0);
+            ctl_account_drop_team(&after, name);
+            ctl_plan_account(ctl, &all[i], &after);
+        }
+    }
+
+    if (ctl_changed(ctl)) {
+        return CTL_DONE;
+    }
+
+    return ctl_fail(CTL_REFUSED, "there is no team %s%s%s", name,
+                    id ? " on account " : "", id ? id : "");
+}
+
+
+/* An account that has to be there. */
+
+static int
+ctl_team_account(ctl_t *ctl, const char *id, ctl_account_t *account)
+{
+    int  rc;
+
+    rc = ctl_watch(ctl, ctl_key(ctl, pinaud_key_account, id));
+
+    if (rc == CTL_DONE) {
+        rc = ctl_account_read(ctl, id, account);
+    }
+
+    if (rc == CTL_DONE && !account->exists) {
+        return ctl_fail(CTL_REFUSED, "there is no account %s: \"pinaudctl "
+                        "account put %s --credential NAME\" makes it", id,
+                        id);
+    }
+
+    return rc;
+}
+
+
+static int
+ctl_team_list(ctl_t *ctl)
+{
+    int             rc;
+    json_t         *array;
+    unsigned        i, k, n;
+    const char     *id;
+    ctl_team_t     *team;
+    ctl_table_t    *table;
+    ctl_account_t  *all;
+
+    rc = ctl_team_check_accounts(ctl);
+
+    if (rc == CTL_DONE) {
+        rc = ctl_store_open(ctl);
+    }
+
+    if (rc != CTL_DONE) {
+        return rc;
+    }
+
+    id = ctl_given(ctl, "account");
+
+    if (id != NULL) {
+        all = ctl_alloc(ctl, sizeof(ctl_account_t));
+        n = 1;
+        rc = ctl_account_read(ctl, id, all);
+
+        if (rc == CTL_DONE && !all->exists) {
+            return ctl_fail(CTL_REFUSED, "there is no account %s", id);
+        }
+
+    } else {
+        rc = ctl_accounts_read(ctl, 0, &all, &n);
+    }
+
+    if (rc != CTL_DONE) {
+        return rc;
+    }
+
+    array = json_array();
+    table = ctl_table(ctl, "TEAM", "ACCOUNT", "LIMIT", NULL);
+
+    for (i = 0; i < n; i++) {
+        for (k = 0; k < all[i].nteams; k++) {
+            team = &all[i].teams[k];
+
+            ctl_row(table, team->name, all[i].id,
+                    ctl_limits_text(ctl, &team->limits));
+            json_array_append_new(array,
+                json_pack("{s:s, s:s, s:o}", "team", team->name, "account",
+                          all[i].id, "limits",
+                          ctl_limits_json(ctl, &team->limits)));
+        }
+    }
+
+    ctl_print(ctl, table, array);
+
+    return CTL_DONE;
+}

@@ -1,0 +1,275 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * Changes, all or none: what a plan has read is watched, so that nobody's
+ * change is lost, and all commands are done by one EXEC.
+ */
+
+
+#include <string.h>
+#include <time.h>
+#include <openssl/rand.h>
+#include "ctl.h"
+#include "ctl_store.h"
+#include "pinaud_scripts.h"
+
+
+#define CTL_TRANSACT_TRIES  20
+#define CTL_AGAIN           (-1)
+
+
+struct ctl_move_s {
+    ctl_move_t    *next;
+    ctl_words_t   *take;
+    ctl_words_t   *carry;
+};
+
+
+static int ctl_move(ctl_t *ctl, ctl_move_t *move);
+static int ctl_exec(ctl_t *ctl);
+static int ctl_exec_replies(ctl_t *ctl, const ctl_words_t *words);
+static int ctl_exec_unknown(void);
+static void ctl_pause(void);
+
+
+int
+ctl_transact(ctl_t *ctl, int (*plan)(ctl_t *ctl, void *data), void *data)
+{
+    int          i, rc;
+    ctl_move_t  *move;
+
+    for (i = 0; i < CTL_TRANSACT_TRIES; i++) {
+
+        ctl->queue = NULL;
+        ctl->queue_last = &ctl->queue;
+        ctl->moves = NULL;
+        ctl->changes = NULL;
+        ctl->changes_last = &ctl->changes;
+
+        rc = plan(ctl, data);
+
+        for (move = ctl->moves; rc == CTL_DONE && move; move = move->next) {
+            rc = ctl_move(ctl, move);
+        }
+
+        if (rc == CTL_DONE) {
+            rc = ctl_exec(ctl);
+        }
+
+        if (rc != CTL_AGAIN) {
+            return rc;
+        }
+
+        ctl_pause();
+    }
+
+    return ctl_fail(CTL_REFUSED, "others keep changing the same records: "
+                    "nothing was changed, try again");
+}
+
+
+int
+ctl_watch(ctl_t *ctl, const char *key)
+{
+    ctl_words_t  *words;
+
+    words = ctl_words(ctl, "WATCH", key, NULL);
+
+    return ctl_ask(ctl, words, REDIS_REPLY_STATUS) ? CTL_DONE : CTL_STORE;
+}
+
+
+void
+ctl_queue(ctl_t *ctl, ctl_words_t *words)
+{
+    *ctl->queue_last = words;
+    ctl->queue_last = &words->next;
+}
+
+
+void
+ctl_queue_drop(ctl_t *ctl)
+{
+    ctl->moves = NULL;
+    ctl->queue = NULL;
+    ctl->queue_last = &ctl->queue;
+}
+
+
+/*
+ * The account's buckets stop under the old credential, and their counts are
+ * under the new one, before any gateway learns of it. Both scripts may be
+ * run again: where the transaction fails nothing was lost.
+ */
+
+void
+ctl_queue_move(ctl_t *ctl, const ctl_account_t *account,
+    const char *credential)
+{
+    char          key[PINAUD_KEY_MAX];
+    size_t        len, id_len;
+    unsigned      i, k;
+    ctl_move_t   *move;
+    const char   *count, *name, *names[2];
+    ctl_words_t  *words[2];
+
+    count = ctl_format(ctl, "%u", account->nteams + 1);
+    words[0] = ctl_words(ctl, "EVAL", pinaud_script_move, count, NULL);
+    words[1] = ctl_words(ctl, "EVAL", pinaud_script_carry, count, NULL);
+
+    names[0] = account->credential;
+    names[1] = credential;
+    id_len = strlen(account->id);
+
+    for (k = 0; k < 2; k++) {
+        name = names[k];
+
+        len = pinaud_key_account_bucket(key, name, strlen(name), account->id,
+                                        id_len);
+        ctl_word(ctl, words[k], ctl_copy(ctl, key, len));
+
+        for (i = 0; i < account->nteams; i++) {
+            len = pinaud_key_team_bucket(key, name, strlen(name), account->id,
+                                         id_len, account->teams[i].name,
+                                         strlen(account->teams[i].name));
+            ctl_word(ctl, words[k], ctl_copy(ctl, key, len));
+        }
+    }
+
+    move = ctl_alloc(ctl, sizeof(ctl_move_t));
+    move->take = words[0];
+    move->carry = words[1];
+    move->next = ctl->moves;
+    ctl->moves = move;
+}
+
+
+static int
+ctl_move(ctl_t *ctl, ctl_move_t *move)
+{
+    size_t       i;
+    redisReply  *values;
+
+    values = ctl_ask(ctl, move->take, REDIS_REPLY_ARRAY);
+
+    if (values == NULL) {
+        return CTL_STORE;
+    }
+
+    for (i = 0; i < values->elements; i++) {
+        if (values->element[i]->type != REDIS_REPLY_STRING) {
+            return ctl_store_refused(ctl, move->take, values);
+        }
+
+        ctl_word_bytes(ctl, move->carry, values->element[i]->str,
+                       (size_t) values->element[i]->len);
+    }
+
+    return ctl_ask(ctl, move->carry, REDIS_REPLY_INTEGER) ? CTL_DONE
+                                                          : CTL_STORE;
+}
+
+
+/* An empty queue too: then it tells whether what was read fits together. */
+
+static int
+ctl_exec(ctl_t *ctl)
+{
+    ctl_words_t  *multi, *words;
+
+    multi = ctl_words(ctl, "MULTI", NULL);
+
+    ctl_queue(ctl, ctl_words(ctl, "EXEC", NULL));
+    multi->next = ctl->queue;
+
+    for (words = multi; words; words = words->next) {
+        if (ctl_store_send(ctl, words) != CTL_DONE) {
+            return ctl_exec_unknown();
+        }
+    }
+
+    return ctl_exec_replies(ctl, multi);
+}
+
+
+static int
+ctl_exec_replies(ctl_t *ctl, const ctl_words_t *words)
+{
+    size_t              i;
+    redisReply         *reply;
+    const redisReply   *failed;
+    const ctl_words_t  *culprit;
+
+    failed = NULL;
+    culprit = NULL;
+
+    for ( ;; ) {
+        reply = ctl_store_receive(ctl);
+
+        if (reply == NULL) {
+            return ctl_exec_unknown();
+        }
+
+        if (words->next == NULL) {
+            break;
+        }
+
+        /* "OK" and "QUEUED"; after any error EXEC does nothing */
+
+        if (reply->type != REDIS_REPLY_STATUS && failed == NULL) {
+            failed = reply;
+            culprit = words;
+        }
+
+        words = words->next;
+    }
+
+    if (failed != NULL) {
+        return ctl_store_refused(ctl, culprit, failed);
+    }
+
+    if (reply->type == REDIS_REPLY_NIL) {
+        return CTL_AGAIN;
+    }
+
+    if (reply->type != REDIS_REPLY_ARRAY) {
+        return ctl_store_refused(ctl, words, reply);
+    }
+
+    for (i = 0; i < reply->elements; i++) {
+        if (reply->element[i]->type == REDIS_REPLY_ERROR) {
+            return ctl_store_refused(ctl, words, reply->element[i]);
+        }
+    }
+
+    return CTL_DONE;
+}
+
+
+/* Why was told before. */
+
+static int
+ctl_exec_unknown(void)
+{
+    return ctl_fail(CTL_STORE, "it is not known whether the change was made: "
+                    "look before you try again");
+}
+
+
+/* Some milliseconds, not the same for all who wait. */
+
+static void
+ctl_pause(void)
+{
+    unsigned char    random;
+    struct timespec  pause;
+
+    random = 0;
+    (void) RAND_bytes(&random, 1);
+
+    pause.tv_sec = 0;
+    pause.tv_nsec = (random % 32 + 1) * 1000000L;
+
+    (void) nanosleep(&pause, NULL);
+}

@@ -1,0 +1,304 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * "pinaudctl usage"
+ */
+
+
+#include <stdlib.h>
+#include <string.h>
+#include "ctl.h"
+#include "pinaud_scripts.h"
+
+
+/* One bucket: the first two of a credential, the others of an account. */
+
+typedef struct {
+    const char             *kind;
+    const char             *title;
+    const char             *credential;
+    const char             *account;   /* or NULL */
+    const char             *team;      /* or NULL */
+    const char             *key;
+    const pinaud_limits_t  *limits;
+} ctl_bucket_t;
+
+
+typedef struct {
+    ctl_t                  *ctl;
+    ctl_table_t            *table;
+    json_t                 *array;
+} ctl_usage_t;
+
+
+static int ctl_usage(ctl_t *ctl);
+static int ctl_usage_all(ctl_t *ctl, ctl_usage_t *usage);
+static int ctl_usage_account(ctl_t *ctl, ctl_usage_t *usage, const char *id);
+static int ctl_usage_credential(ctl_usage_t *usage,
+    const ctl_credential_t *credential);
+static int ctl_usage_buckets(ctl_usage_t *usage,
+    const ctl_account_t *account);
+static int ctl_usage_bucket(ctl_usage_t *usage, const ctl_bucket_t *bucket);
+static void ctl_usage_add(ctl_usage_t *usage, const ctl_bucket_t *bucket,
+    const redisReply *reply);
+
+
+const ctl_command_t  ctl_usage_commands[] = {
+
+    { .noun = "usage", .args = "[ACCOUNT]", .max = 1, .handler = ctl_usage,
+      .summary = "Tell what is used and left of every limit",
+      .details =
+"Of all credentials, accounts and teams, or of those that one account's\n"
+"requests are charged to. RESET is when more is left than now. A credential's\n"
+"first bucket counts writes, its second one all calls." },
+
+    { .noun = NULL }
+};
+
+
+static int
+ctl_usage(ctl_t *ctl)
+{
+    int          rc;
+    ctl_usage_t  usage;
+
+    rc = ctl->nargs ? ctl_check_account(ctl->args[0]) : CTL_DONE;
+
+    if (rc == CTL_DONE) {
+        rc = ctl_store_open(ctl);
+    }
+
+    if (rc != CTL_DONE) {
+        return rc;
+    }
+
+    usage.ctl = ctl;
+    usage.array = json_array();
+    usage.table = ctl_table(ctl, "BUCKET", "LIMIT", "USED", "LEFT", "RESET",
+                            NULL);
+
+    rc = ctl->nargs ? ctl_usage_account(ctl, &usage, ctl->args[0])
+                    : ctl_usage_all(ctl, &usage);
+
+    if (rc != CTL_DONE) {
+        json_decref(usage.array);
+        return rc;
+    }
+
+    ctl_print(ctl, usage.table, usage.array);
+
+    return CTL_DONE;
+}
+
+
+static int
+ctl_usage_all(ctl_t *ctl, ctl_usage_t *usage)
+{
+    int                rc;
+    unsigned           i, n;
+    ctl_account_t     *accounts;
+    ctl_credential_t  *credentials;
+
+    rc = ctl_credentials_read(ctl, 0, &credentials, &n);
+
+    for (i = 0; rc == CTL_DONE && i < n; i++) {
+        rc = ctl_usage_credential(usage, &credentials[i]);
+    }
+
+    if (rc == CTL_DONE) {
+        rc = ctl_accounts_read(ctl, 0, &accounts, &n);
+    }
+
+    for (i = 0; rc == CTL_DONE && i < n; i++) {
+        rc = ctl_usage_buckets(usage, &accounts[i]);
+    }
+
+    return rc;
+}
+
+
+static int
+ctl_usage_account(ctl_t *ctl, ctl_usage_t *usage, const char *id)
+{
+    int                rc;
+    ctl_account_t      account;
+    ctl_credential_t   credential;
+
+    rc = ctl_account_read(ctl, id, &account);
+
+    if (rc == CTL_DONE && !account.exists) {
+        return ctl_fail(CTL_REFUSED, "there is no account %s", id);
+    }
+
+    if (rc == CTL_DONE) {
+        rc = ctl_credential_read(ctl, account.credential, &credential);
+    }
+
+    if (rc == CTL_DONE && credential.exists) {
+        rc = ctl_usage_credential(usage, &credential);
+    }
+
+    return (rc == CTL_DONE) ? ctl_usage_buckets(usage, &account) : rc;
+}
+
+
+static int
+ctl_usage_credential(ctl_usage_t *usage, const ctl_credential_t *credential)
+{
+    int           rc;
+    const char   *name;
+    ctl_bucket_t  bucket;
+
+    name = credential->name;
+
+    memset(&bucket, 0, sizeof(ctl_bucket_t));
+
+    bucket.kind = "writes";
+    bucket.title = ctl_format(usage->ctl, "credential %s", name);
+    bucket.credential = name;
+    bucket.key = ctl_key(usage->ctl, pinaud_key_writes, name);
+    bucket.limits = &credential->limits;
+
+    rc = ctl_usage_bucket(usage, &bucket);
+
+    if (rc != CTL_DONE) {
+        return rc;
+    }
+
+    bucket.kind = "calls";
+    bucket.title = ctl_format(usage->ctl, "credential %s, all calls", name);
+    bucket.key = ctl_key(usage->ctl, pinaud_key_calls, name);
+    bucket.limits = &credential->limits_all;
+
+    return ctl_usage_bucket(usage, &bucket);
+}
+
+
+static int
+ctl_usage_buckets(ctl_usage_t *usage, const ctl_account_t *account)
+{
+    int           rc;
+    char          key[PINAUD_KEY_MAX];
+    size_t        id_len, len, name_len;
+    unsigned      i;
+    const char   *team;
+    ctl_bucket_t  bucket;
+
+    memset(&bucket, 0, sizeof(ctl_bucket_t));
+
+    id_len = strlen(account->id);
+    name_len = strlen(account->credential);
+    len = pinaud_key_account_bucket(key, account->credential, name_len,
+                                    account->id, id_len);
+
+    bucket.kind = "account";
+    bucket.title = ctl_format(usage->ctl, "account %s", account->id);
+    bucket.credential = account->credential;
+    bucket.account = account->id;
+    bucket.key = ctl_copy(usage->ctl, key, len);
+    bucket.limits = &account->limits;
+
+    rc = ctl_usage_bucket(usage, &bucket);
+
+    for (i = 0; rc == CTL_DONE && i < account->nteams; i++) {
+
+        team = account->teams[i].name;
+        len = pinaud_key_team_bucket(key, account->credential, name_len,
+                                     account->id, id_len, team, strlen(team));
+
+        bucket.kind = "team";
+        bucket.title = ctl_format(usage->ctl, "account %s, team %s",
+                                  account->id, team);
+        bucket.team = team;
+        bucket.key = ctl_copy(usage->ctl, key, len);
+        bucket.limits = &account->teams[i].limits;
+
+        rc = ctl_usage_bucket(usage, &bucket);
+    }
+
+    return rc;
+}
+
+
+static int
+ctl_usage_bucket(ctl_usage_t *usage, const ctl_bucket_t *bucket)
+{
+    size_t        i;
+    ctl_t        *ctl;
+    redisReply   *reply;
+    ctl_words_t  *words;
+
+    ctl = usage->ctl;
+    words = ctl_words(ctl, "EVAL", pinaud_script_usage, "1", bucket->key,
+                      ctl_limits_record(ctl, bucket->limits), NULL);
+
+    reply = ctl_ask(ctl, words, REDIS_REPLY_ARRAY);
+
+    if (reply == NULL) {
+        return CTL_STORE;
+    }
+
+    for (i = 0; i < reply->elements; i++) {
+        if (reply->element[i]->type != REDIS_REPLY_INTEGER) {
+            break;
+        }
+    }
+
+    if (i != reply->elements || i != bucket->limits->count * 4) {
+        return ctl_fail(CTL_STORE, "Redis at %s does not tell what is used of "
+                        "%s", ctl->redis_name, bucket->key);
+    }
+
+    ctl_usage_add(usage, bucket, reply);
+
+    return CTL_DONE;
+}
+
+
+static void
+ctl_usage_add(ctl_usage_t *usage, const ctl_bucket_t *bucket,
+    const redisReply *reply)
+{
+    ctl_t            *ctl;
+    json_t           *limits;
+    unsigned          i;
+    long long         left, n, reset, used;
+    const char       *text;
+    pinaud_limits_t   one;
+
+    ctl = usage->ctl;
+    limits = json_array();
+
+    for (i = 0; i < bucket->limits->count; i++) {
+
+        n = reply->element[i * 4]->integer;
+        used = reply->element[i * 4 + 2]->integer;
+        reset = reply->element[i * 4 + 3]->integer;
+        left = (used < n) ? n - used : 0;
+
+        one.count = 1;
+        one.limit[0] = bucket->limits->limit[i];
+        text = ctl_limits_text(ctl, &one);
+
+        ctl_row(usage->table, bucket->title, text,
+                ctl_format(ctl, "%lld", used), ctl_format(ctl, "%lld", left),
+                reset ? ctl_span(ctl, (uint64_t) reset) : NULL);
+
+        json_array_append_new(limits,
+            json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "limit", text,
+                      "n", (json_int_t) n,
+                      "window", (json_int_t) one.limit[0].window,
+                      "used", (json_int_t) used, "left", (json_int_t) left,
+                      "reset_ms", (json_int_t) reset));
+    }
+
+    if (bucket->limits->count == 0) {
+        ctl_row(usage->table, bucket->title, "none", NULL, NULL, NULL);
+    }
+
+    json_array_append_new(usage->array,
+        json_pack("{s:s, s:s, s:s?, s:s?, s:o}", "bucket", bucket->kind,
+                  "credential", bucket->credential, "account",
+                  bucket->account, "team", bucket->team, "limits", limits));
+}
