@@ -81,7 +81,7 @@ static const ctl_option_t  ctl_put_table[] = {
       .help = "the same of all calls" },
 
     { .name = "tier", .arg = "TIER",
-      .help = "standard (400/60s, all 100/1s) or trial (300/1d)" },
+      .help = "standard (400/60s, all 100/1s), trial (300/1d)" },
 
     { .name = NULL }
 };

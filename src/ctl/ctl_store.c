@@ -21,7 +21,8 @@
 
 static int ctl_store_url(ctl_t *ctl, pinaud_url_t *url);
 static int ctl_store_connect(ctl_t *ctl, const pinaud_url_t *url);
-static int ctl_store_auth(ctl_t *ctl, const pinaud_url_t *url);
+static int ctl_store_auth(ctl_t *ctl, const pinaud_url_t *url,
+    ctl_words_t **auth);
 static const char *ctl_store_name(ctl_t *ctl, const pinaud_url_t *url);
 static const char *ctl_store_hint(const char *code);
 
@@ -30,28 +31,34 @@ int
 ctl_store_open(ctl_t *ctl)
 {
     int            rc;
+    ctl_words_t   *auth, *select;
     pinaud_url_t   url;
-    redisReply    *reply;
 
     rc = ctl_store_url(ctl, &url);
+
+    if (rc == CTL_DONE) {
+        rc = ctl_store_auth(ctl, &url, &auth);
+    }
 
     if (rc == CTL_DONE) {
         rc = ctl_store_connect(ctl, &url);
     }
 
-    if (rc == CTL_DONE) {
-        rc = ctl_store_auth(ctl, &url);
-    }
-
-    if (rc != CTL_DONE || url.db == 0) {
+    if (rc != CTL_DONE) {
         return rc;
     }
 
-    reply = ctl_ask(ctl, ctl_words(ctl, "SELECT",
-                                   ctl_format(ctl, "%u", url.db), NULL),
-                    REDIS_REPLY_STATUS);
+    if (auth != NULL && ctl_ask(ctl, auth, REDIS_REPLY_STATUS) == NULL) {
+        return CTL_STORE;
+    }
 
-    return reply ? CTL_DONE : CTL_STORE;
+    if (url.db == 0) {
+        return CTL_DONE;
+    }
+
+    select = ctl_words(ctl, "SELECT", ctl_format(ctl, "%u", url.db), NULL);
+
+    return ctl_ask(ctl, select, REDIS_REPLY_STATUS) ? CTL_DONE : CTL_STORE;
 }
 
 
@@ -142,15 +149,17 @@ ctl_store_connect(ctl_t *ctl, const pinaud_url_t *url)
 }
 
 
-static int
-ctl_store_auth(ctl_t *ctl, const pinaud_url_t *url)
-{
-    int           rc;
-    char         *password;
-    size_t        len;
-    const char   *path;
-    ctl_words_t  *words;
+/* The command that makes us known, or NULL where there is no password. */
 
+static int
+ctl_store_auth(ctl_t *ctl, const pinaud_url_t *url, ctl_words_t **auth)
+{
+    int          rc;
+    char        *password;
+    size_t       len;
+    const char  *path;
+
+    *auth = NULL;
     path = ctl_setting(ctl, "redis-password-file");
 
     if (path == NULL) {
@@ -168,15 +177,15 @@ ctl_store_auth(ctl_t *ctl, const pinaud_url_t *url)
         return rc;
     }
 
-    words = ctl_words(ctl, "AUTH", NULL);
+    *auth = ctl_words(ctl, "AUTH", NULL);
 
     if (url->user[0] != '\0') {
-        ctl_word(ctl, words, url->user);
+        ctl_word(ctl, *auth, ctl_copy(ctl, url->user, strlen(url->user)));
     }
 
-    ctl_word_bytes(ctl, words, password, len);
+    ctl_word_bytes(ctl, *auth, password, len);
 
-    return ctl_ask(ctl, words, REDIS_REPLY_STATUS) ? CTL_DONE : CTL_STORE;
+    return CTL_DONE;
 }
 
 

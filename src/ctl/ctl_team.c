@@ -28,7 +28,7 @@ static const ctl_option_t  ctl_team_put_table[] = {
       .help = "an account that it may use" },
 
     { .name = "limit", .arg = "N/W", .repeated = 1,
-      .help = "at most N writes in any W on each of these; or none" },
+      .help = "at most N writes in any W on each; or none" },
 
     { .name = NULL }
 };

@@ -39,7 +39,7 @@ static json_t *ctl_validate_errors(const pinaud_audience_verdict_t *verdict);
 static const ctl_option_t  ctl_validate_table[] = {
 
     { .name = "operation", .arg = "OP",
-      .help = "audiences/create_custom (default) or audiences/create" },
+      .help = "audiences/create; else audiences/create_custom" },
 
     { .name = "account", .arg = "ID",
       .help = "the account that ad_account_id must equal" },
