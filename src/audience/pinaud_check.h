@@ -118,8 +118,8 @@ typedef struct {
     const unsigned char         *inner;    /* behind the quote */
     const unsigned char         *text;     /* what is forwarded, */
     size_t                       len;
-    unsigned                     quoted:1; /* in quotes of its own, */
-    unsigned                     edited:1; /* where that is not as it came */
+    unsigned                     quoted;   /* in quotes of its own, */
+    unsigned                     edited;   /* where that is not as it came */
     int                          word;     /* its place in the closed list */
     const char                  *detail;   /* of the error */
 } pinaud_value_t;

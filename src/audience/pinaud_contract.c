@@ -127,6 +127,7 @@ static const pinaud_member_t  pinaud_url_members[] = {
 
 static const pinaud_object_t  pinaud_url = {
     PINAUD_OBJECT(pinaud_url_members),
+    .start = { 0, 0, 1, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4 },
     .choice = 1,
     .must = "must hold exactly one of =, !=, contains and not_contains"
 };
@@ -144,7 +145,9 @@ static const pinaud_member_t  pinaud_event_source_members[] = {
 
 
 static const pinaud_object_t  pinaud_event_source = {
-    PINAUD_OBJECT(pinaud_event_source_members)
+    PINAUD_OBJECT(pinaud_event_source_members),
+    .start = { 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 },
+    .required = 1
 };
 
 
@@ -160,7 +163,9 @@ static const pinaud_member_t  pinaud_ingestion_source_members[] = {
 
 
 static const pinaud_object_t  pinaud_ingestion_source = {
-    PINAUD_OBJECT(pinaud_ingestion_source_members)
+    PINAUD_OBJECT(pinaud_ingestion_source_members),
+    .start = { 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 },
+    .required = 1
 };
 
 
@@ -194,6 +199,7 @@ static const pinaud_member_t  pinaud_line_item_members[] = {
 
 static const pinaud_object_t  pinaud_line_item = {
     PINAUD_OBJECT(pinaud_line_item_members),
+    .start = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 4, 4, 5, 7, 7, 8 },
     .own = 1,
     .nulls = 1
 };
@@ -243,6 +249,8 @@ static const pinaud_member_t  pinaud_event_data_members[] = {
 
 static const pinaud_object_t  pinaud_event_data = {
     PINAUD_OBJECT(pinaud_event_data_members),
+    .start = { 0, 0, 0, 0, 0, 0, 1, 1, 1, 4, 6, 8, 9, 10, 10, 11, 11, 11,
+                11, 11 },
     .own = 1,
     .nulls = 1
 };
@@ -374,6 +382,8 @@ static const pinaud_member_t  pinaud_rule_members[] = {
 
 static const pinaud_object_t  pinaud_rule = {
     PINAUD_OBJECT(pinaud_rule_members),
+    .start = { 0, 0, 0, 0, 1, 1, 3, 4, 7, 7, 7, 9, 10, 12, 13, 15, 16,
+                18, 20, 20 },
     .nulls = 1,
     .rule = 1
 };
@@ -413,6 +423,8 @@ static const pinaud_member_t  pinaud_create_custom_members[] = {
 
 static const pinaud_object_t  pinaud_create_custom = {
     PINAUD_OBJECT(pinaud_create_custom_members),
+    .start = { 0, 0, 0, 0, 0, 2, 2, 2, 2, 3, 3, 4, 4, 5, 6, 6, 6, 6, 6, 6 },
+    .required = 1,
     .nulls = 1
 };
 
@@ -445,6 +457,8 @@ static const pinaud_member_t  pinaud_create_members[] = {
 
 static const pinaud_object_t  pinaud_create = {
     PINAUD_OBJECT(pinaud_create_members),
+    .start = { 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 3, 3, 5, 5, 5, 5, 5, 5 },
+    .required = 1,
     .nulls = 1
 };
 
@@ -463,14 +477,14 @@ pinaud_contract_member(const pinaud_object_t *object,
 {
     const pinaud_member_t  *member, *last;
 
-    member = object->members;
-    last = member + object->count;
-
-    while (member < last && member->len < len) {
-        member++;
+    if (len > PINAUD_MEMBER_NAME) {
+        return NULL;
     }
 
-    while (member < last && member->len == len) {
+    member = object->members + object->start[len];
+    last = object->members + object->start[len + 1];
+
+    while (member < last) {
 
         if (memcmp(member->name, name, len) == 0) {
             return member;

@@ -103,6 +103,10 @@ typedef struct {
 struct pinaud_object_s {
     const pinaud_member_t  *members;    /* by length of name; at most 32 */
     unsigned                count;
+    uint8_t                 start[PINAUD_MEMBER_NAME + 2];
+                                        /* the first with so long a name, or
+                                           a longer one */
+    unsigned                required:1; /* some are */
     unsigned                own:1;      /* others are the caller's own */
     unsigned                nulls:1;    /* lenient drops those that are null */
     unsigned                rule:1;     /* tells the audience's type */

@@ -44,7 +44,7 @@ pinaud_value_id(pinaud_check_t *check, const pinaud_json_t *json,
         }
 
         while (p < last) {
-            c = pinaud_json_char(&p);
+            c = (*p == '\\') ? pinaud_json_char(&p) : *p++;
 
             if (c < '0' || c > '9') {
                 return PINAUD_ERROR_PATTERN;

@@ -17,12 +17,16 @@ static pinaud_json_token_e pinaud_json_name(pinaud_json_t *json);
 static pinaud_json_token_e pinaud_json_literal(pinaud_json_t *json,
     const char *word, size_t len, pinaud_json_token_e token);
 static int pinaud_json_string(pinaud_json_t *json);
+static const unsigned char *pinaud_json_plain(const unsigned char *p,
+    const unsigned char *end);
 
 
-/* What ends the quick walk over a string's plain bytes. */
+/* A byte of a string that needs no look: ASCII, but no quote, no backslash. */
 
 #define PINAUD_JSON_PLAIN(c)                                                  \
     ((c) >= 0x20 && (c) < 0x80 && (c) != '"' && (c) != '\\')
+
+#define PINAUD_JSON_EACH(byte)  ((byte) * (uint64_t) 0x0101010101010101)
 
 
 void
@@ -268,6 +272,47 @@ pinaud_json_literal(pinaud_json_t *json, const char *word, size_t len,
 }
 
 
+/*
+ * The end of the plain bytes at p. Eight at a time: the top bit of a byte is
+ * set where the byte has it, is less than a space, or is one of the two. What
+ * is borrowed from the next byte may set that one's in vain, but only behind
+ * one that is set rightly.
+ */
+
+static const unsigned char *
+pinaud_json_plain(const unsigned char *p, const unsigned char *end)
+{
+    uint64_t  bytes, marks;
+
+    while (end - p >= 8) {
+        memcpy(&bytes, p, 8);
+
+        marks = bytes | (bytes - PINAUD_JSON_EACH(0x20))
+                | ((bytes ^ PINAUD_JSON_EACH('"')) - PINAUD_JSON_EACH(1))
+                | ((bytes ^ PINAUD_JSON_EACH('\\')) - PINAUD_JSON_EACH(1));
+
+        marks &= PINAUD_JSON_EACH(0x80);
+
+        if (marks == 0) {
+            p += 8;
+            continue;
+        }
+
+#if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+        return p + (__builtin_ctzll(marks) >> 3);
+#else
+        break;
+#endif
+    }
+
+    while (p < end && PINAUD_JSON_PLAIN(*p)) {
+        p++;
+    }
+
+    return p;
+}
+
+
 static int
 pinaud_json_string(pinaud_json_t *json)
 {
@@ -280,10 +325,7 @@ pinaud_json_string(pinaud_json_t *json)
     json->escaped = 0;
 
     for ( ;; ) {
-
-        while (p < end && PINAUD_JSON_PLAIN(*p)) {
-            p++;
-        }
+        p = pinaud_json_plain(p, end);
 
         if (p == end) {
             (void) pinaud_json_fail(json, PINAUD_JSON_SYNTAX, p,

@@ -13,8 +13,8 @@
 typedef struct {
     size_t                       count;
     pinaud_value_t               first;
-    unsigned                     edited:1; /* some item is */
-    unsigned                     same:1;   /* all items are the first */
+    unsigned                     edited;   /* some item is */
+    unsigned                     same;     /* all items are the first */
 
     pinaud_error_code_e          code;     /* the first by precedence, */
     size_t                       index;    /* and its item */

@@ -218,7 +218,7 @@ pinaud_object_end(pinaud_check_t *check, const pinaud_object_t *object,
     unsigned                i;
     const pinaud_member_t  *member;
 
-    for (i = 0; i < object->count; i++) {
+    for (i = 0; object->required && i < object->count; i++) {
         member = &object->members[i];
 
         if (member->required && !(members->seen & (uint32_t) 1 << i)) {

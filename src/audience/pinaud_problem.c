@@ -21,7 +21,7 @@ static size_t pinaud_problem_message(const pinaud_audience_verdict_t *verdict,
 /* How many errors the message names: the list has them all. */
 
 #define PINAUD_PROBLEM_NAMED    4
-#define PINAUD_PROBLEM_COUNTED  64
+#define PINAUD_PROBLEM_COUNTED  128
 #define PINAUD_PROBLEM_MESSAGE                                                \
     (PINAUD_PROBLEM_COUNTED                                                   \
      + PINAUD_PROBLEM_NAMED * (PINAUD_AUDIENCE_MAX_POINTER + 128))

@@ -211,28 +211,19 @@ pinaud_pointer_name(const unsigned char *name, size_t len, unsigned char *to,
 {
     size_t                n;
     uint32_t              c;
-    unsigned char        *p, step[4];
+    unsigned char        *p, *last, step[4];
     const unsigned char  *end;
+
+    if (room == 0) {
+        return 0;
+    }
 
     end = name + len;
     p = to;
-    n = 1;
-    step[0] = '/';
+    last = to + room;
+    *p++ = '/';
 
-    for ( ;; ) {
-
-        if (n > room) {
-            return 0;
-        }
-
-        memcpy(p, step, n);
-        p += n;
-        room -= n;
-
-        if (name == end) {
-            return (size_t) (p - to);
-        }
-
+    while (name < end) {
         c = pinaud_json_char(&name);
 
         if (c == '~' || c == '/') {
@@ -243,7 +234,20 @@ pinaud_pointer_name(const unsigned char *name, size_t len, unsigned char *to,
         } else {
             n = pinaud_json_encode(c, step);
         }
+
+        if ((size_t) (last - p) < n) {
+            return 0;
+        }
+
+        *p++ = step[0];
+
+        if (n > 1) {
+            memcpy(p, step + 1, n - 1);
+            p += n - 1;
+        }
     }
+
+    return (size_t) (p - to);
 }
 
 
