@@ -23,9 +23,9 @@ static int pinaud_json_overflows(const unsigned char *digits,
 static const char  pinaud_json_too_great[] =
     "17976931348623158079372897140530341507993413271003782693617377898044"
     "49682927647509466490179775872070963302864166928879109465555478519404"
-    "02630657488671505820681908902000708383676273854845811711531764475730"
+    "02630657488671505820681908902000708383676273854845817711531764475730"
     "27006985557136695962284291481986083493647529271907416844436551070434"
-    "2711559699508093042880";
+    "2711559699508093042880177904174497792";
 
 
 pinaud_json_token_e
@@ -173,14 +173,7 @@ pinaud_json_overflows(const unsigned char *digits, const unsigned char *end,
     for (limit = pinaud_json_too_great; *limit != '\0'; digits++) {
 
         if (digits == end) {
-
-            /* fewer digits: less, unless only zeros are missing */
-
-            while (*limit == '0') {
-                limit++;
-            }
-
-            return *limit == '\0';
+            return 0;
         }
 
         if (*digits == '.') {
