@@ -1,0 +1,186 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * The status document as JSON, with the numbers that Prometheus gets.
+ */
+
+
+#include "ngx_pinaud_zone.h"
+
+
+static json_t *ngx_pinaud_status_document_requests(
+    ngx_pinaud_counters_t *counters);
+static json_t *ngx_pinaud_status_document_errors(
+    ngx_pinaud_counters_t *counters);
+static json_t *ngx_pinaud_status_document_named(ngx_pinaud_named_t *table,
+    ngx_uint_t size);
+static json_t *ngx_pinaud_status_document_credentials(
+    ngx_pinaud_counters_t *counters);
+static json_t *ngx_pinaud_status_document_admission(
+    ngx_pinaud_counters_t *counters);
+static json_t *ngx_pinaud_status_document_responses(
+    ngx_pinaud_counters_t *counters);
+
+
+/* Packing fails as a whole where one of its parts is NULL. */
+
+json_t *
+ngx_pinaud_status_document(ngx_pinaud_counters_t *counters, ngx_uint_t up)
+{
+    return json_pack("{s:s, s:s, s:{s:b, s:o}, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "version", NGX_PINAUD_VERSION,
+                     "nginx", NGINX_VERSION,
+                     "store",
+                         "up", (int) up,
+                         "errors",
+                         ngx_pinaud_status_document_named(
+                             counters->store_errors, NGX_PINAUD_STORE_ERRORS),
+                     "requests",
+                         ngx_pinaud_status_document_requests(counters),
+                     "errors",
+                         ngx_pinaud_status_document_errors(counters),
+                     "edits",
+                         ngx_pinaud_status_document_named(counters->edits,
+                                                          NGX_PINAUD_EDITS),
+                     "admission",
+                         ngx_pinaud_status_document_admission(counters),
+                     "responses",
+                         ngx_pinaud_status_document_responses(counters),
+                     "credentials",
+                         ngx_pinaud_status_document_credentials(counters));
+}
+
+
+static json_t *
+ngx_pinaud_status_document_requests(ngx_pinaud_counters_t *counters)
+{
+    json_t      *document, *outcomes;
+    ngx_uint_t   i, k;
+
+    document = json_object();
+
+    for (i = 0; i < NGX_PINAUD_OPERATIONS; i++) {
+        outcomes = json_object();
+
+        for (k = 0; k < NGX_PINAUD_OUTCOMES; k++) {
+            json_object_set_new(outcomes, ngx_pinaud_outcome_name(k),
+                                json_integer(counters->requests[i][k]));
+        }
+
+        json_object_set_new(document, ngx_pinaud_operation_name(i), outcomes);
+    }
+
+    return document;
+}
+
+
+static json_t *
+ngx_pinaud_status_document_errors(ngx_pinaud_counters_t *counters)
+{
+    json_t      *document;
+    ngx_uint_t   i;
+
+    document = json_object();
+
+    for (i = 0; i < PINAUD_ERROR_CODES; i++) {
+        json_object_set_new(document, pinaud_error_name(i),
+                            json_integer(counters->errors[i]));
+    }
+
+    return document;
+}
+
+
+static json_t *
+ngx_pinaud_status_document_named(ngx_pinaud_named_t *table, ngx_uint_t size)
+{
+    char         name[PINAUD_NAME_MAX + 1];
+    json_t      *document;
+    ngx_uint_t   i;
+
+    document = json_object();
+
+    for (i = 0; i < size; i++) {
+
+        if (table[i].len) {
+            ngx_cpystrn((u_char *) name, table[i].name, table[i].len + 1);
+            json_object_set_new(document, name, json_integer(table[i].value));
+        }
+    }
+
+    return document;
+}
+
+
+static json_t *
+ngx_pinaud_status_document_credentials(ngx_pinaud_counters_t *counters)
+{
+    char                 name[PINAUD_NAME_MAX + 1];
+    json_t              *document;
+    ngx_uint_t           i;
+    ngx_pinaud_named_t  *entry;
+
+    document = json_object();
+
+    for (i = 0; i < NGX_PINAUD_CREDENTIALS; i++) {
+        entry = &counters->credentials[i];
+
+        if (ngx_pinaud_zone_in_use(entry)) {
+            ngx_cpystrn((u_char *) name, entry->name, entry->len + 1);
+            json_object_set_new(document, name,
+                                json_pack("{s:I}", "access_token_expires",
+                                          (json_int_t) entry->value));
+        }
+    }
+
+    return document;
+}
+
+
+static json_t *
+ngx_pinaud_status_document_admission(ngx_pinaud_counters_t *counters)
+{
+    json_t             *buckets;
+    ngx_uint_t          i;
+    ngx_atomic_uint_t   count;
+
+    buckets = json_object();
+    count = 0;
+
+    for (i = 0; i < NGX_PINAUD_BUCKETS; i++) {
+        count += counters->admission[i];
+        json_object_set_new(buckets, ngx_pinaud_buckets[i].le,
+                            json_integer(count));
+    }
+
+    count += counters->admission[NGX_PINAUD_BUCKETS];
+    json_object_set_new(buckets, "+Inf", json_integer(count));
+
+    return json_pack("{s:I, s:f, s:o}",
+                     "count", (json_int_t) count,
+                     "seconds", (double) counters->admission_us / 1000000,
+                     "buckets", buckets);
+}
+
+
+static json_t *
+ngx_pinaud_status_document_responses(ngx_pinaud_counters_t *counters)
+{
+    char         code[NGX_INT_T_LEN];
+    json_t      *document;
+    ngx_uint_t   i;
+
+    document = json_object();
+
+    for (i = 0; i < NGX_PINAUD_STATUSES; i++) {
+
+        if (counters->responses[i]) {
+            ngx_sprintf((u_char *) code, "%ui%Z", NGX_PINAUD_STATUS_MIN + i);
+            json_object_set_new(document, code,
+                                json_integer(counters->responses[i]));
+        }
+    }
+
+    return document;
+}
