@@ -30,6 +30,7 @@ $(BUILD)/nginx/Makefile: config
 	mkdir -p $(BUILD)
 	cd $(NGINX_SRC) && . ./conf_flags && ./configure \
 	    "$${NGX_CONF_FLAGS[@]}" --builddir=$(BUILD)/nginx \
+	    --with-cc-opt='$(CFLAGS) -Wextra' \
 	    --add-dynamic-module=$(CURDIR) > $(BUILD)/configure.log \
 	    || { tail -n 20 $(BUILD)/configure.log; exit 1; }
 

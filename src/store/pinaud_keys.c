@@ -127,6 +127,20 @@ pinaud_key_team_bucket(char *to, const char *name, size_t len,
 
 
 size_t
+pinaud_key_refund(char *to, const char *name, size_t len, const char *id,
+    size_t id_len)
+{
+    char  *p;
+
+    p = to + pinaud_key_tagged(to, "pinaud:refund:{", name, len);
+    p = pinaud_key_add(p, ":", 1);
+    p = pinaud_key_add(p, id, id_len);
+
+    return (size_t) (p - to);
+}
+
+
+size_t
 pinaud_key_account(char *to, const char *account, size_t account_len)
 {
     char  *p;

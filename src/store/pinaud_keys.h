@@ -51,6 +51,10 @@ size_t pinaud_key_team_bucket(char *to, const char *name, size_t len,
     const char *account, size_t account_len, const char *team,
     size_t team_len);
 
+/* pinaud:refund:{NAME}:ID  mark that a charge was given back */
+size_t pinaud_key_refund(char *to, const char *name, size_t len,
+    const char *id, size_t id_len);
+
 /* pinaud:account:ID  hash: an account's policy */
 size_t pinaud_key_account(char *to, const char *account, size_t account_len);
 

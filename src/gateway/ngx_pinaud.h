@@ -1,0 +1,549 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * What the files of the gateway share: configuration, the record of a
+ * request, and what each file offers to the others.
+ */
+
+
+#ifndef _NGX_PINAUD_H_INCLUDED_
+#define _NGX_PINAUD_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "pinaud_audience.h"
+#include "pinaud_keys.h"
+#include "pinaud_limits.h"
+#include "pinaud_path.h"
+#include "pinaud_problem.h"
+#include "pinaud_seal.h"
+#include "pinaud_url.h"
+#include "ngx_pinaud_redis.h"
+
+
+#pragma GCC visibility push(hidden)
+
+
+#define NGX_PINAUD_VERSION       "0.1.0"
+
+#define NGX_PINAUD_MAX_POLICIES  16        /* limits of all buckets together */
+
+
+/* Operations, the label of metrics: the creates are pinaud_operation_e. */
+
+typedef enum {
+    NGX_PINAUD_CREATE_CUSTOM = PINAUD_CREATE_CUSTOM,
+    NGX_PINAUD_CREATE = PINAUD_CREATE,
+    NGX_PINAUD_LIST,
+    NGX_PINAUD_GET,
+    NGX_PINAUD_OTHER,
+    NGX_PINAUD_OPERATIONS
+} ngx_pinaud_operation_e;
+
+
+typedef enum {
+    NGX_PINAUD_FORWARDED = 0,              /* the answer is Pinterest's */
+    NGX_PINAUD_DRY_RUN,
+    NGX_PINAUD_INVALID,
+    NGX_PINAUD_UNAUTHENTICATED,
+    NGX_PINAUD_FORBIDDEN,
+    NGX_PINAUD_UNMATCHED,
+    NGX_PINAUD_OVER_QUOTA,
+    NGX_PINAUD_NOT_SENT,
+    NGX_PINAUD_UNKNOWN,
+    NGX_PINAUD_NO_CREDENTIAL,
+    NGX_PINAUD_STORE_DOWN,
+    NGX_PINAUD_ABANDONED,                  /* the client left before it was
+                                              sent */
+    NGX_PINAUD_ERROR,
+    NGX_PINAUD_OUTCOMES
+} ngx_pinaud_outcome_e;
+
+
+enum {
+    NGX_PINAUD_NORMALIZE_DOCUMENTED = 0,
+    NGX_PINAUD_NORMALIZE_LENIENT
+};
+
+enum {
+    NGX_PINAUD_UNKNOWN_REJECT = 0,
+    NGX_PINAUD_UNKNOWN_FORWARD
+};
+
+enum {
+    NGX_PINAUD_PASSTHROUGH_OFF = 0,
+    NGX_PINAUD_PASSTHROUGH_AUDIENCES,
+    NGX_PINAUD_PASSTHROUGH_ON
+};
+
+enum {
+    NGX_PINAUD_STATUS_OFF = 0,
+    NGX_PINAUD_STATUS_JSON,
+    NGX_PINAUD_STATUS_PROMETHEUS,
+    NGX_PINAUD_STATUS_HEALTH
+};
+
+
+typedef struct ngx_pinaud_policies_s  ngx_pinaud_policies_t;
+typedef struct ngx_pinaud_policy_s    ngx_pinaud_policy_t;
+typedef struct ngx_pinaud_zone_s      ngx_pinaud_zone_t;
+typedef struct ngx_pinaud_record_s    ngx_pinaud_record_t;
+
+
+/* What a worker has for itself; made when it starts. */
+
+typedef struct {
+    ngx_pinaud_redis_t           *redis;
+    ngx_pinaud_policies_t        *policies;
+    uint64_t                      key[2];  /* of the names' hash */
+} ngx_pinaud_worker_t;
+
+
+typedef struct {
+    ngx_http_upstream_srv_conf_t *upstream;
+    ngx_http_upstream_init_peer_pt  init;
+} ngx_pinaud_gated_t;
+
+
+typedef struct {
+    ngx_array_t                  *redis;   /* of ngx_str_t: the words */
+    ngx_str_t                     redis_user;
+    ngx_str_t                     redis_password;
+    ngx_str_t                     redis_trusted_certificate;
+    ngx_str_t                     redis_certificate;
+    ngx_str_t                     redis_certificate_key;
+    ngx_str_t                     redis_ssl_name;
+    ngx_str_t                     redis_password_file;
+    ngx_str_t                     redis_sentinel_password_file;
+    ngx_pinaud_redis_conf_t       store;
+
+    ngx_str_t                     seal_key_file;
+    pinaud_keyring_t             *ring;
+
+    size_t                        zone_size;
+    ngx_shm_zone_t               *zone;
+
+    ngx_int_t                     outage_allowance;
+
+    u_char                        admit[40];     /* SHA-1 of the scripts, in */
+    u_char                        refund[40];    /* hex, as EVALSHA takes it */
+
+    ngx_array_t                   gated;   /* of ngx_pinaud_gated_t, sorted */
+    ngx_int_t                     request_id_index;
+    ngx_pinaud_worker_t          *worker;  /* NULL in the master */
+    unsigned                      enabled:1;     /* in some location */
+    unsigned                      status:1;      /* likewise */
+} ngx_pinaud_main_conf_t;
+
+
+typedef struct {
+    ngx_flag_t                    enable;
+    ngx_flag_t                    retry;
+    ngx_http_complex_value_t     *report;
+    ngx_http_complex_value_t     *team;
+    ngx_http_complex_value_t     *team_key;
+    ngx_uint_t                    normalize;
+    ngx_uint_t                    unknown_members;
+    ngx_uint_t                    passthrough;
+    ngx_msec_t                    quota_wait;
+    ngx_msec_t                    refresh_wait;
+    ngx_uint_t                    status;
+    ngx_msec_t                    idempotency;
+} ngx_pinaud_loc_conf_t;
+
+
+/* One limit of one bucket, as an admission tells it. */
+
+typedef struct {
+    u_char                        bucket;  /* w, c, a, t: see admit.lua */
+    unsigned                      violated:1;
+    ngx_uint_t                    n;
+    ngx_uint_t                    window;  /* s */
+    ngx_uint_t                    remaining;
+    ngx_msec_t                    reset;   /* until it has more, ms */
+} ngx_pinaud_limit_t;
+
+
+typedef enum {
+    NGX_PINAUD_ADMITTED = 0,
+    NGX_PINAUD_REFUSED_QUOTA,
+    NGX_PINAUD_REFUSED_NO_CREDENTIAL,
+    NGX_PINAUD_REFUSED_EXPIRED,
+    NGX_PINAUD_REFUSED_LATE,
+    NGX_PINAUD_REFUSED_MOVED,
+    NGX_PINAUD_REFUSED_UNREADABLE,         /* the token does not open */
+    NGX_PINAUD_REFUSED_REVOKED,            /* Pinterest refused the newest */
+    NGX_PINAUD_REFUSED_FORBIDDEN,
+    NGX_PINAUD_REFUSED_STORE
+} ngx_pinaud_verdict_e;
+
+
+/* What admit.lua charges: the order of a policy's commands. */
+
+typedef enum {
+    NGX_PINAUD_CHARGE_WRITE = 0,
+    NGX_PINAUD_PEEK_WRITE,
+    NGX_PINAUD_CHARGE_READ,
+    NGX_PINAUD_MODES
+} ngx_pinaud_mode_e;
+
+
+/* Where a request is; see the request's handler. */
+
+typedef enum {
+    NGX_PINAUD_STAGE_MATCH = 0,
+    NGX_PINAUD_STAGE_BODY,                 /* being read */
+    NGX_PINAUD_STAGE_CHECK,
+    NGX_PINAUD_STAGE_ADMIT,                /* waiting for Redis */
+    NGX_PINAUD_STAGE_GO                    /* admitted: on to proxy_pass */
+} ngx_pinaud_stage_e;
+
+
+#define NGX_PINAUD_ID_LEN        32        /* of nginx's $request_id */
+#define NGX_PINAUD_DEADLINE_LEN  13        /* digits of ms since 1970 */
+
+/* What was charged: enough to give it back. */
+
+typedef struct {
+    ngx_pinaud_mode_e             mode;
+    int64_t                       at;      /* ms of Redis's time */
+    u_char                        id[NGX_PINAUD_ID_LEN];
+    unsigned                      retried:1;     /* the second of its request */
+} ngx_pinaud_charge_t;
+
+
+/*
+ * A request's record: lives in the request's pool from the match on, and is
+ * found again after nginx clears the module's context on a redirect.
+ */
+
+struct ngx_pinaud_record_s {
+    ngx_http_request_t           *request;
+    ngx_pinaud_stage_e            stage;
+
+    pinaud_path_e                 kind;
+    ngx_pinaud_operation_e        operation;
+    ngx_str_t                     path;    /* what Pinterest is to see, with
+                                              its query; in unparsed_uri */
+    ngx_str_t                     account;
+    ngx_str_t                     team;
+    ngx_str_t                     team_key;
+    ngx_str_t                     request_id;
+
+    /* the body */
+    pinaud_audience_type_e        type;
+    ngx_uint_t                    nedits;
+    ngx_uint_t                    nerrors;
+    ngx_str_t                     edits;   /* the field's value */
+    ngx_str_t                     body;    /* what is to be forwarded */
+
+    /* admission */
+    ngx_pinaud_policy_t          *policy;
+    struct ngx_pinaud_ask_s      *ask;     /* under way */
+    ngx_pinaud_waiter_t           waiter;
+    ngx_uint_t                    tries;
+    ngx_msec_t                    asked;   /* when, for the deadline */
+    ngx_uint_t                    took;    /* us, all of the admission */
+    uint64_t                      began;   /* us */
+    ngx_pinaud_verdict_e          verdict;
+    ngx_pinaud_charge_t           charge;
+    uint64_t                      version; /* of the token */
+    uint64_t                      version_sent;  /* of the last one sent */
+    ngx_pinaud_limit_t            limits[NGX_PINAUD_MAX_POLICIES];
+    ngx_uint_t                    nlimits;
+    ngx_buf_t                    *token;   /* "Authorization: Bearer ..." */
+
+    /* the answer */
+    ngx_pinaud_outcome_e          outcome;
+    ngx_uint_t                    retry_after;   /* s */
+    ngx_str_t                     problem; /* body that replaces another's */
+
+    unsigned                      dry_run:1;
+    unsigned                      write:1;       /* a create */
+    unsigned                      query:1;       /* the path has one */
+    unsigned                      waiting:1;     /* in a queue */
+    unsigned                      answered:1;    /* verdict is there */
+    unsigned                      charged:1;     /* and not given back */
+    unsigned                      armed:1;       /* the gate may open once */
+    unsigned                      sent:1;        /* it opened */
+    unsigned                      retried:1;     /* after Pinterest's 401 */
+    unsigned                      own:1;         /* the answer is ours */
+    unsigned                      told:1;        /* outcome is final */
+    unsigned                      should_retry:1;
+    unsigned                      replace:1;     /* problem is to be sent */
+    unsigned                      replaced:1;
+};
+
+
+extern ngx_module_t  ngx_pinaud_module;
+
+
+/* request: the life of a request */
+
+ngx_int_t ngx_pinaud_request_handler(ngx_http_request_t *r);
+ngx_int_t ngx_pinaud_log_handler(ngx_http_request_t *r);
+
+/* The record of a request, also after a redirect; NULL where it has none. */
+ngx_pinaud_record_t *ngx_pinaud_record(ngx_http_request_t *r);
+
+/* Makes a record, to be kept until the request's pool is destroyed. */
+ngx_pinaud_record_t *ngx_pinaud_record_create(ngx_http_request_t *r);
+
+/* The admission's verdict is there: goes on with the request. */
+void ngx_pinaud_request_answered(ngx_pinaud_record_t *record);
+
+/* A monotonic clock, in microseconds. */
+uint64_t ngx_pinaud_usec(void);
+
+
+/* match: what is decided before the body is asked for */
+
+/* Reads the call from the request's raw target into the record. */
+void ngx_pinaud_match_path(ngx_pinaud_record_t *record);
+
+/*
+ * NGX_DECLINED: the body may be read. Else a refusal was sent, and the result
+ * ends the request.
+ */
+ngx_int_t ngx_pinaud_match(ngx_pinaud_record_t *record);
+
+
+/* body: collect, check, replace */
+
+/*
+ * Checks a create's body. NGX_OK: record->body is what is to be forwarded.
+ * NGX_DECLINED: the verdict, which lives in the request's pool, has errors.
+ * NGX_ERROR: no memory, or the body's temporary file can't be read.
+ */
+ngx_int_t ngx_pinaud_body_check(ngx_pinaud_record_t *record,
+    pinaud_audience_verdict_t **verdict);
+
+/* Makes record->body (empty: none) what proxy_pass sends. */
+ngx_int_t ngx_pinaud_body_replace(ngx_pinaud_record_t *record);
+
+
+/* policy: accounts and teams, cached for a few seconds */
+
+struct ngx_pinaud_policy_s {
+    ngx_rbtree_node_t             node;    /* first: nodes are cast to it */
+    ngx_pinaud_policies_t        *policies;
+    ngx_queue_t                   lru;
+    ngx_queue_t                   waiting; /* of records' waiters */
+    ngx_uint_t                    refs;
+
+    u_char                        account[PINAUD_ACCOUNT_MAX];
+    size_t                        account_len;
+    u_char                        team[PINAUD_NAME_MAX];
+    size_t                        team_len;
+
+    u_char                        credential[PINAUD_NAME_MAX];
+    size_t                        credential_len;
+    u_char                        account_limits[PINAUD_LIMITS_TEXT];
+    size_t                        account_limits_len;
+    u_char                        team_limits[PINAUD_LIMITS_TEXT];
+    size_t                        team_limits_len;
+
+    ngx_msec_t                    asked;   /* when it was read */
+    ngx_str_t                     commands[NGX_PINAUD_MODES];
+    size_t                        deadline_at[NGX_PINAUD_MODES];
+    size_t                        id_at[NGX_PINAUD_MODES];
+
+    unsigned                      fresh:1; /* was read, by "asked" */
+    unsigned                      allowed:1;     /* the team, to the account */
+    unsigned                      asking:1;
+    unsigned                      known:1; /* is in the tree */
+};
+
+ngx_pinaud_policies_t *ngx_pinaud_policies_create(ngx_pool_t *pool);
+
+/*
+ * The policy for an account and a team, with a reference more. Not fresh:
+ * ngx_pinaud_policy_ask() brings it. NULL: no memory.
+ */
+ngx_pinaud_policy_t *ngx_pinaud_policy_get(ngx_pinaud_policies_t *policies,
+    ngx_str_t *account, ngx_str_t *team);
+
+void ngx_pinaud_policy_release(ngx_pinaud_policy_t *policy);
+
+/* Whether it may be used without asking Redis. */
+ngx_uint_t ngx_pinaud_policy_fresh(ngx_pinaud_policy_t *policy);
+
+/* Forgets what was read: an admission said that it is out of date. */
+void ngx_pinaud_policy_expire(ngx_pinaud_policy_t *policy);
+
+/*
+ * Reads it from Redis, once for all who wait in policy->waiting; each is
+ * called with whether it could be read, and gets it anew: a policy that was
+ * read never changes. NGX_ERROR: it could not be asked.
+ */
+ngx_int_t ngx_pinaud_policy_ask(ngx_pinaud_policy_t *policy,
+    ngx_pinaud_redis_t *redis);
+
+
+/* admission */
+
+/*
+ * Asks for admission. NGX_OK: record->verdict is there. NGX_AGAIN: it comes
+ * by ngx_pinaud_request_answered(), at the latest when the caller's timer
+ * calls ngx_pinaud_admission_cancel().
+ */
+ngx_int_t ngx_pinaud_admission_ask(ngx_pinaud_record_t *record);
+
+/* Stops waiting; a charge that a late reply tells of is given back. */
+void ngx_pinaud_admission_cancel(ngx_pinaud_record_t *record);
+
+ngx_pinaud_main_conf_t *ngx_pinaud_main_conf(ngx_pinaud_record_t *record);
+
+
+/* command: as it goes to Redis */
+
+/*
+ * Formats admit.lua's call, as EVALSHA or EVAL, with room for the deadline
+ * and the request's id at the offsets told. Returns its length, to be freed
+ * by redisFreeCommand(), or -1.
+ */
+int ngx_pinaud_command_admit(ngx_pinaud_policy_t *policy,
+    ngx_pinaud_mode_e mode, const char *verb, const char *script,
+    size_t script_len, char **command, size_t *deadline_at, size_t *id_at);
+
+/* Keeps that command, as EVALSHA, in the policy. */
+ngx_int_t ngx_pinaud_command_template(ngx_pinaud_policy_t *policy,
+    ngx_pinaud_main_conf_t *pmcf, ngx_pinaud_mode_e mode);
+
+/* The keys: first the credential's record, then the buckets. */
+ngx_uint_t ngx_pinaud_command_keys(ngx_pinaud_policy_t *policy,
+    ngx_pinaud_mode_e mode, char (*keys)[PINAUD_KEY_MAX], size_t *lens);
+
+
+/* verdict: what an admission answered */
+
+/*
+ * Reads a reply into the record and opens the token. NGX_ERROR: it is not
+ * understood.
+ */
+ngx_int_t ngx_pinaud_verdict_read(ngx_pinaud_record_t *record,
+    redisReply *reply);
+
+/* Wipes the token; it may be called at any time. */
+void ngx_pinaud_token_wipe(ngx_pinaud_record_t *record);
+
+/* Whether a reply that nobody waited for charged, and when. */
+ngx_uint_t ngx_pinaud_verdict_charged(redisReply *reply, int64_t *charged_at);
+
+
+/* refund */
+
+/*
+ * Gives a charge back, without waiting for the reply. Where Redis can't be
+ * reached now the charge stays, which lets nothing extra through.
+ */
+void ngx_pinaud_refund(ngx_pinaud_main_conf_t *pmcf,
+    ngx_pinaud_policy_t *policy, ngx_pinaud_charge_t *charge);
+
+
+/* gate: the token goes on the wire, and nothing unchecked does */
+
+ngx_int_t ngx_pinaud_gate_init(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf);
+
+
+/* answer: refusals */
+
+/* Sends a problem of our own; returns what finalizes the request. */
+ngx_int_t ngx_pinaud_refuse(ngx_pinaud_record_t *record, pinaud_problem_e id,
+    const char *detail, pinaud_audience_verdict_t *verdict);
+
+/* Sends a verdict of the admission other than NGX_PINAUD_ADMITTED. */
+ngx_int_t ngx_pinaud_refuse_admission(ngx_pinaud_record_t *record);
+
+/* What a dry run would have forwarded. */
+ngx_int_t ngx_pinaud_answer_dry_run(ngx_pinaud_record_t *record);
+
+/* Prepares record->problem, with status, type and length of the answer. */
+ngx_int_t ngx_pinaud_answer_replace(ngx_pinaud_record_t *record,
+    pinaud_problem_e id, ngx_uint_t status, const char *detail);
+
+
+/* fields: of the response */
+
+/* Adds what every answer of an enabled location carries. */
+ngx_int_t ngx_pinaud_fields_add(ngx_pinaud_record_t *record);
+
+/* One field; the value must live as long as the request. */
+ngx_int_t ngx_pinaud_field(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value);
+
+/* A limit's name, "account-60s", to "to"; returns its end. */
+u_char *ngx_pinaud_limit_name(u_char *to, ngx_pinaud_limit_t *limit);
+#define NGX_PINAUD_LIMIT_NAME_MAX  32
+
+/* The limit that binds first; NULL where none is known. */
+ngx_pinaud_limit_t *ngx_pinaud_limit_tightest(ngx_pinaud_record_t *record);
+
+
+/* upstream: what Pinterest answered, and what nginx itself did */
+
+void ngx_pinaud_upstream_init(void);
+
+/* Pinterest answered with 401. */
+void ngx_pinaud_upstream_401(ngx_pinaud_record_t *record);
+
+/* At the request's end: makes the outcome final. */
+void ngx_pinaud_upstream_settle(ngx_pinaud_record_t *record);
+
+/* Whether any byte of the request may have reached Pinterest. */
+ngx_uint_t ngx_pinaud_upstream_sent(ngx_http_request_t *r);
+
+
+/* variables */
+
+ngx_int_t ngx_pinaud_variables_add(ngx_conf_t *cf);
+
+
+/* zone: counters that all workers share and that survive a reload */
+
+#define NGX_PINAUD_BUCKETS  11             /* of the histogram, less +Inf */
+
+/*
+ * Makes pmcf->zone of pmcf->zone_size, to be called once a configuration. An
+ * error is told.
+ */
+ngx_int_t ngx_pinaud_zone_add(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf);
+
+ngx_pinaud_zone_t *ngx_pinaud_zone(ngx_pinaud_main_conf_t *pmcf);
+void ngx_pinaud_zone_count(ngx_pinaud_zone_t *zone,
+    ngx_pinaud_operation_e operation, ngx_pinaud_outcome_e outcome);
+void ngx_pinaud_zone_errors(ngx_pinaud_zone_t *zone,
+    pinaud_audience_verdict_t *verdict);
+void ngx_pinaud_zone_edits(ngx_pinaud_zone_t *zone,
+    pinaud_audience_verdict_t *verdict);
+void ngx_pinaud_zone_admission(ngx_pinaud_zone_t *zone, ngx_uint_t us);
+void ngx_pinaud_zone_response(ngx_pinaud_zone_t *zone, ngx_uint_t status);
+void ngx_pinaud_zone_store(ngx_pinaud_zone_t *zone, ngx_uint_t up);
+void ngx_pinaud_zone_store_error(ngx_pinaud_zone_t *zone,
+    const char *reason);
+void ngx_pinaud_zone_credential(ngx_pinaud_zone_t *zone, ngx_str_t *name,
+    time_t expires);
+
+const char *ngx_pinaud_operation_name(ngx_pinaud_operation_e operation);
+const char *ngx_pinaud_outcome_name(ngx_pinaud_outcome_e outcome);
+
+
+/* status */
+
+ngx_int_t ngx_pinaud_status_handler(ngx_http_request_t *r);
+
+
+/* check: what "nginx -t" refuses in an enabled location */
+
+char *ngx_pinaud_check_location(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf,
+    ngx_pinaud_loc_conf_t *plcf);
+
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_PINAUD_H_INCLUDED_ */

@@ -1,0 +1,459 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * The gate. It stands in the peer.init of every upstream, which runs when the
+ * request to be sent is made and no connection is: in an enabled location
+ * nothing passes that was not admitted, nothing that differs from what was
+ * checked, and only here is the token put on.
+ */
+
+
+#include "ngx_pinaud.h"
+
+
+static ngx_int_t ngx_pinaud_gate_peer(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us);
+static ngx_http_upstream_init_peer_pt ngx_pinaud_gate_find(
+    ngx_pinaud_main_conf_t *pmcf, ngx_http_upstream_srv_conf_t *us);
+static int ngx_libc_cdecl ngx_pinaud_gate_cmp(const void *one,
+    const void *two);
+static ngx_int_t ngx_pinaud_gate_open(ngx_http_request_t *r,
+    ngx_pinaud_record_t *record);
+static ngx_int_t ngx_pinaud_gate_tls(ngx_http_request_t *r);
+static const char *ngx_pinaud_gate_line(ngx_http_request_t *r,
+    ngx_pinaud_record_t *record, ngx_buf_t *b, u_char **fields);
+static const char *ngx_pinaud_gate_body(ngx_pinaud_record_t *record,
+    ngx_chain_t *body);
+static const char *ngx_pinaud_gate_fields(ngx_pinaud_record_t *record,
+    ngx_buf_t *b, u_char *fields);
+static ngx_uint_t ngx_pinaud_gate_drop(ngx_pinaud_record_t *record,
+    u_char *line, u_char *colon, u_char *end);
+static ngx_uint_t ngx_pinaud_gate_is(u_char *line, u_char *colon,
+    const char *name, size_t len);
+static ngx_int_t ngx_pinaud_gate_token(ngx_http_request_t *r,
+    ngx_pinaud_record_t *record, ngx_buf_t *head);
+
+
+ngx_int_t
+ngx_pinaud_gate_init(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf)
+{
+    ngx_uint_t                       i;
+    ngx_pinaud_gated_t              *gated;
+    ngx_http_upstream_srv_conf_t   **uscfp;
+    ngx_http_upstream_main_conf_t   *umcf;
+
+    umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
+
+    if (ngx_array_init(&pmcf->gated, cf->pool, umcf->upstreams.nelts + 1,
+                       sizeof(ngx_pinaud_gated_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    uscfp = umcf->upstreams.elts;
+
+    for (i = 0; i < umcf->upstreams.nelts; i++) {
+
+        gated = ngx_array_push(&pmcf->gated);
+        if (gated == NULL) {
+            return NGX_ERROR;
+        }
+
+        gated->upstream = uscfp[i];
+        gated->init = uscfp[i]->peer.init;
+        uscfp[i]->peer.init = ngx_pinaud_gate_peer;
+    }
+
+    ngx_qsort(pmcf->gated.elts, pmcf->gated.nelts, sizeof(ngx_pinaud_gated_t),
+              ngx_pinaud_gate_cmp);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_pinaud_gate_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
+{
+    ngx_pinaud_record_t             *record;
+    ngx_pinaud_loc_conf_t           *plcf;
+    ngx_pinaud_main_conf_t          *pmcf;
+    ngx_http_upstream_init_peer_pt   init;
+
+    plcf = ngx_http_get_module_loc_conf(r, ngx_pinaud_module);
+    pmcf = ngx_http_get_module_main_conf(r, ngx_pinaud_module);
+
+    init = ngx_pinaud_gate_find(pmcf, us);
+
+    if (init == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (!plcf->enable && !plcf->retry) {
+        return init(r, us);
+    }
+
+    record = (r == r->main) ? ngx_pinaud_record(r) : NULL;
+
+    if (record == NULL || !record->armed) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "pinaud: request was not admitted, nothing is sent");
+        return NGX_ERROR;
+    }
+
+    record->armed = 0;
+
+    if (ngx_pinaud_gate_open(r, record) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    record->sent = 1;
+
+    return init(r, us);
+}
+
+
+static ngx_http_upstream_init_peer_pt
+ngx_pinaud_gate_find(ngx_pinaud_main_conf_t *pmcf,
+    ngx_http_upstream_srv_conf_t *us)
+{
+    ngx_uint_t           low, high, mid;
+    ngx_pinaud_gated_t  *gated;
+
+    gated = pmcf->gated.elts;
+    low = 0;
+    high = pmcf->gated.nelts;
+
+    while (low < high) {
+        mid = (low + high) / 2;
+
+        if (gated[mid].upstream == us) {
+            return gated[mid].init;
+        }
+
+        if ((uintptr_t) gated[mid].upstream < (uintptr_t) us) {
+            low = mid + 1;
+
+        } else {
+            high = mid;
+        }
+    }
+
+    return NULL;
+}
+
+
+static int ngx_libc_cdecl
+ngx_pinaud_gate_cmp(const void *one, const void *two)
+{
+    uintptr_t  first, second;
+
+    first = (uintptr_t) ((ngx_pinaud_gated_t *) one)->upstream;
+    second = (uintptr_t) ((ngx_pinaud_gated_t *) two)->upstream;
+
+    return (first > second) - (first < second);
+}
+
+
+static ngx_int_t
+ngx_pinaud_gate_open(ngx_http_request_t *r, ngx_pinaud_record_t *record)
+{
+    u_char       *fields;
+    ngx_buf_t    *head;
+    const char   *reason;
+    ngx_chain_t  *cl;
+
+    if (ngx_pinaud_gate_tls(r) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    cl = r->upstream->request_bufs;
+    head = cl->buf;
+
+    reason = ngx_pinaud_gate_line(r, record, head, &fields);
+
+    if (reason == NULL) {
+        reason = ngx_pinaud_gate_body(record, cl->next);
+    }
+
+    if (reason == NULL) {
+        reason = ngx_pinaud_gate_fields(record, head, fields);
+    }
+
+    if (reason) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "pinaud: request to be sent is not the one that was "
+                      "checked: %s", reason);
+        return NGX_ERROR;
+    }
+
+    return ngx_pinaud_gate_token(r, record, head);
+}
+
+
+static ngx_int_t
+ngx_pinaud_gate_tls(ngx_http_request_t *r)
+{
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    if (u->ssl && !(u->conf->ssl_verify && u->conf->ssl_server_name)) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "pinaud: upstream's certificate is not verified, "
+                      "nothing is sent");
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* The request line names the method and the path that were checked. */
+
+static const char *
+ngx_pinaud_gate_line(ngx_http_request_t *r, ngx_pinaud_record_t *record,
+    ngx_buf_t *b, u_char **fields)
+{
+    u_char     *p, *end;
+    ngx_str_t   method;
+
+    end = memchr(b->pos, LF, b->last - b->pos);
+
+    if (end == NULL) {
+        return "it has no request line";
+    }
+
+    if (record->write) {
+        ngx_str_set(&method, "POST");
+
+    } else {
+        ngx_str_set(&method, "GET");
+    }
+
+    p = b->pos;
+
+    if ((size_t) (end - p) < method.len + record->path.len + 2
+        || ngx_memcmp(p, method.data, method.len) != 0
+        || p[method.len] != ' ')
+    {
+        return "another method";
+    }
+
+    p += method.len + 1;
+
+    if (ngx_memcmp(p, record->path.data, record->path.len) != 0
+        || p[record->path.len] != ' ')
+    {
+        return "another path";
+    }
+
+    p += record->path.len;
+
+    if (end - p != sizeof(" HTTP/1.1" CRLF) - 2
+        || ngx_memcmp(p, " HTTP/1.", sizeof(" HTTP/1.") - 1) != 0)
+    {
+        return "a malformed request line";
+    }
+
+    *fields = end + 1;
+
+    return NULL;
+}
+
+
+/* The body is the very bytes that were checked. */
+
+static const char *
+ngx_pinaud_gate_body(ngx_pinaud_record_t *record, ngx_chain_t *body)
+{
+    if (record->body.len == 0) {
+        return body ? "it has a body" : NULL;
+    }
+
+    if (body == NULL || body->next || body->buf->in_file
+        || body->buf->pos != record->body.data
+        || (size_t) (body->buf->last - body->buf->pos) != record->body.len)
+    {
+        return "another body";
+    }
+
+    return NULL;
+}
+
+
+/*
+ * Goes through the lines and closes the gaps that those leave which must not
+ * be sent. The empty line at the end goes too: it follows the token.
+ */
+
+static const char *
+ngx_pinaud_gate_fields(ngx_pinaud_record_t *record, ngx_buf_t *b,
+    u_char *fields)
+{
+    off_t        length;
+    u_char      *line, *end, *colon, *to;
+    ngx_uint_t   lengths, types;
+
+    if (b->last - fields < 2
+        || ngx_memcmp(b->last - 4, CRLF CRLF, sizeof(CRLF CRLF) - 1) != 0)
+    {
+        return "its header does not end";
+    }
+
+    lengths = 0;
+    types = 0;
+    to = fields;
+
+    for (line = fields; line < b->last - 2; line = end + 1) {
+
+        end = memchr(line, LF, b->last - 2 - line);
+
+        if (end == NULL || end == line || *(end - 1) != CR) {
+            return "a malformed line";
+        }
+
+        colon = memchr(line, ':', end - line);
+
+        if (colon == NULL || colon == line || *line == ' ' || *line == '\t') {
+            return "a malformed line";
+        }
+
+        if (ngx_pinaud_gate_is(line, colon, "Transfer-Encoding", 17)) {
+            return "it has a Transfer-Encoding";
+        }
+
+        if (ngx_pinaud_gate_is(line, colon, "Content-Length", 14)) {
+
+            if (lengths++) {
+                return "two lengths";
+            }
+
+            length = ngx_atoof(colon + 2, end - 1 - (colon + 2));
+
+            if (length != (off_t) record->body.len) {
+                return "another length";
+            }
+        }
+
+        if (ngx_pinaud_gate_is(line, colon, "Content-Type", 12) && types++) {
+            continue;
+        }
+
+        if (ngx_pinaud_gate_drop(record, line, colon, end)) {
+            continue;
+        }
+
+        if (to != line) {
+            ngx_memmove(to, line, end + 1 - line);
+        }
+
+        to += end + 1 - line;
+    }
+
+    if (record->write && lengths == 0) {
+        return "it has no length";
+    }
+
+    if (record->write && types == 0) {
+        return "it has no Content-Type";
+    }
+
+    b->last = to;
+
+    return NULL;
+}
+
+
+static ngx_uint_t
+ngx_pinaud_gate_drop(ngx_pinaud_record_t *record, u_char *line, u_char *colon,
+    u_char *end)
+{
+    u_char     *p;
+    ngx_str_t  *key;
+
+    switch (*line | 0x20) {
+
+    case 'a':
+        if (ngx_pinaud_gate_is(line, colon, "Authorization", 13)) {
+            return 1;
+        }
+
+        break;
+
+    case 'c':
+        if (ngx_pinaud_gate_is(line, colon, "Cookie", 6)) {
+            return 1;
+        }
+
+        break;
+
+    case 'p':
+        if (ngx_pinaud_gate_is(line, colon, "Proxy-Authorization", 19)) {
+            return 1;
+        }
+
+        break;
+
+    case 'x':
+        if (ngx_pinaud_gate_is(line, colon, "X-HTTP-Method-Override", 22)
+            || ngx_pinaud_gate_is(line, colon, "X-HTTP-Method", 13)
+            || ngx_pinaud_gate_is(line, colon, "X-Method-Override", 17))
+        {
+            return 1;
+        }
+
+        break;
+
+    default:
+        break;
+    }
+
+    key = &record->team_key;
+
+    if (key->len) {
+        for (p = colon; p + key->len <= end; p++) {
+            if (ngx_memcmp(p, key->data, key->len) == 0) {
+                return 1;
+            }
+        }
+    }
+
+    return 0;
+}
+
+
+static ngx_uint_t
+ngx_pinaud_gate_is(u_char *line, u_char *colon, const char *name, size_t len)
+{
+    return (size_t) (colon - line) == len
+           && ngx_strncasecmp(line, (u_char *) name, len) == 0;
+}
+
+
+/* The token is a buffer of its own, between the fields and the body. */
+
+static ngx_int_t
+ngx_pinaud_gate_token(ngx_http_request_t *r, ngx_pinaud_record_t *record,
+    ngx_buf_t *head)
+{
+    ngx_chain_t  *cl;
+
+    cl = ngx_alloc_chain_link(r->pool);
+    if (cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    cl->buf = record->token;
+    cl->next = r->upstream->request_bufs->next;
+
+    if (cl->next == NULL) {
+        head->flush = 0;
+        cl->buf->flush = 1;
+    }
+
+    r->upstream->request_bufs->next = cl;
+
+    return NGX_OK;
+}

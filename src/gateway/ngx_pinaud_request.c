@@ -1,0 +1,503 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * The life of a request, in PRECONTENT: match, cheap checks, body, admission,
+ * and on to proxy_pass. The handler is entered again whenever what it waited
+ * for is there; the record's stage tells where it goes on.
+ */
+
+
+#include "ngx_pinaud.h"
+
+
+static ngx_int_t ngx_pinaud_request_begin(ngx_http_request_t *r,
+    ngx_pinaud_record_t *record);
+static ngx_int_t ngx_pinaud_request_go_on(ngx_http_request_t *r,
+    ngx_pinaud_record_t *record);
+static void ngx_pinaud_request_body(ngx_http_request_t *r);
+static ngx_int_t ngx_pinaud_request_check(ngx_http_request_t *r,
+    ngx_pinaud_record_t *record);
+static ngx_int_t ngx_pinaud_request_admit(ngx_http_request_t *r,
+    ngx_pinaud_record_t *record);
+static ngx_int_t ngx_pinaud_request_admitted(ngx_http_request_t *r,
+    ngx_pinaud_record_t *record);
+static ngx_int_t ngx_pinaud_request_retry(ngx_http_request_t *r);
+static ngx_int_t ngx_pinaud_request_refused(ngx_http_request_t *r,
+    ngx_int_t rc);
+static ngx_int_t ngx_pinaud_request_wait(ngx_http_request_t *r,
+    ngx_pinaud_record_t *record);
+static void ngx_pinaud_request_timer(ngx_http_request_t *r);
+static void ngx_pinaud_request_resume(ngx_http_request_t *r);
+static void ngx_pinaud_record_cleanup(void *data);
+
+
+ngx_int_t
+ngx_pinaud_request_handler(ngx_http_request_t *r)
+{
+    ngx_pinaud_record_t    *record;
+    ngx_pinaud_loc_conf_t  *plcf;
+
+    if (r != r->main) {
+        return NGX_DECLINED;
+    }
+
+    plcf = ngx_http_get_module_loc_conf(r, ngx_pinaud_module);
+
+    if (!plcf->enable && !plcf->retry) {
+        return NGX_DECLINED;
+    }
+
+    record = ngx_http_get_module_ctx(r, ngx_pinaud_module);
+
+    if (record) {
+        return ngx_pinaud_request_go_on(r, record);
+    }
+
+    if (plcf->retry) {
+        return ngx_pinaud_request_retry(r);
+    }
+
+    if (ngx_pinaud_record(r)) {
+
+        /* one request is admitted once: no error_page may bring it again */
+
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "pinaud: internal redirect of a request that was "
+                      "decided before");
+
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    record = ngx_pinaud_record_create(r);
+    if (record == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_set_ctx(r, record, ngx_pinaud_module);
+
+    return ngx_pinaud_request_begin(r, record);
+}
+
+
+static ngx_int_t
+ngx_pinaud_request_begin(ngx_http_request_t *r, ngx_pinaud_record_t *record)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_pinaud_match(record);
+
+    if (rc == NGX_DECLINED) {
+        record->stage = NGX_PINAUD_STAGE_BODY;
+
+        rc = ngx_http_read_client_request_body(r, ngx_pinaud_request_body);
+
+        if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+            return rc;
+        }
+
+        ngx_http_finalize_request(r, NGX_DONE);
+
+        return NGX_DONE;
+    }
+
+    return ngx_pinaud_request_refused(r, rc);
+}
+
+
+static void
+ngx_pinaud_request_body(ngx_http_request_t *r)
+{
+    ngx_pinaud_record_t  *record;
+
+    record = ngx_http_get_module_ctx(r, ngx_pinaud_module);
+    record->stage = NGX_PINAUD_STAGE_CHECK;
+
+    r->preserve_body = 1;
+
+    r->write_event_handler = ngx_http_core_run_phases;
+    ngx_http_core_run_phases(r);
+}
+
+
+static ngx_int_t
+ngx_pinaud_request_go_on(ngx_http_request_t *r, ngx_pinaud_record_t *record)
+{
+    switch (record->stage) {
+
+    case NGX_PINAUD_STAGE_CHECK:
+        return ngx_pinaud_request_check(r, record);
+
+    case NGX_PINAUD_STAGE_ADMIT:
+
+        if (record->answered) {
+            return ngx_pinaud_request_admitted(r, record);
+        }
+
+        return NGX_AGAIN;
+
+    case NGX_PINAUD_STAGE_GO:
+        return NGX_DECLINED;
+
+    default:
+        return NGX_DONE;
+    }
+}
+
+
+static ngx_int_t
+ngx_pinaud_request_check(ngx_http_request_t *r, ngx_pinaud_record_t *record)
+{
+    ngx_int_t                   rc;
+    pinaud_audience_verdict_t  *verdict;
+
+    if (record->write) {
+        rc = ngx_pinaud_body_check(record, &verdict);
+
+        if (rc == NGX_ERROR) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        if (rc == NGX_DECLINED) {
+            return ngx_pinaud_request_refused(r,
+                       ngx_pinaud_refuse(record, PINAUD_PROBLEM_INVALID_BODY,
+                                         NULL, verdict));
+        }
+    }
+
+    if (record->team.len == 0) {
+
+        /* a key was told, and no such key is known */
+
+        return ngx_pinaud_request_refused(r,
+                   ngx_pinaud_refuse(record, PINAUD_PROBLEM_UNKNOWN_CALLER,
+                                     NULL, NULL));
+    }
+
+    if (!pinaud_is_name(record->team.data, record->team.len)) {
+        return ngx_pinaud_request_refused(r,
+                   ngx_pinaud_refuse(record, PINAUD_PROBLEM_FORBIDDEN, NULL,
+                                     NULL));
+    }
+
+    return ngx_pinaud_request_admit(r, record);
+}
+
+
+static ngx_int_t
+ngx_pinaud_request_admit(ngx_http_request_t *r, ngx_pinaud_record_t *record)
+{
+    record->stage = NGX_PINAUD_STAGE_ADMIT;
+    record->answered = 0;
+    record->tries = 0;
+    record->asked = ngx_current_msec;
+    record->began = ngx_pinaud_usec();
+
+    if (ngx_pinaud_admission_ask(record) == NGX_AGAIN) {
+        return ngx_pinaud_request_wait(r, record);
+    }
+
+    return ngx_pinaud_request_admitted(r, record);
+}
+
+
+static ngx_int_t
+ngx_pinaud_request_admitted(ngx_http_request_t *r,
+    ngx_pinaud_record_t *record)
+{
+    uint64_t   last;
+    ngx_int_t  rc;
+
+    last = record->version_sent;
+
+    record->took += ngx_pinaud_usec() - record->began;
+    ngx_pinaud_zone_admission(ngx_pinaud_zone(ngx_pinaud_main_conf(record)),
+                              record->took);
+
+    if (record->verdict != NGX_PINAUD_ADMITTED
+        || (record->retried && record->version <= last))
+    {
+        if (record->verdict == NGX_PINAUD_ADMITTED) {
+
+            /* the token that Pinterest refused is still the newest */
+
+            record->verdict = NGX_PINAUD_REFUSED_REVOKED;
+        }
+
+        return ngx_pinaud_request_refused(r,
+                                          ngx_pinaud_refuse_admission(record));
+    }
+
+    if (record->dry_run) {
+        rc = ngx_pinaud_answer_dry_run(record);
+        return ngx_pinaud_request_refused(r, rc);
+    }
+
+    if (ngx_pinaud_body_replace(record) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    record->version_sent = record->version;
+    record->armed = 1;
+    record->stage = NGX_PINAUD_STAGE_GO;
+
+    return NGX_DECLINED;
+}
+
+
+/*
+ * The location that "error_page 401" leads to. Only a request that was
+ * admitted, and that Pinterest itself answered with 401, is sent once more,
+ * with a newer token; any other 401 stays what it is.
+ */
+
+static ngx_int_t
+ngx_pinaud_request_retry(ngx_http_request_t *r)
+{
+    ngx_pinaud_record_t  *record;
+
+    record = ngx_pinaud_record(r);
+
+    if (record == NULL || !record->sent || record->retried
+        || r->upstream == NULL
+        || r->upstream->headers_in.status_n != NGX_HTTP_UNAUTHORIZED)
+    {
+        return NGX_HTTP_UNAUTHORIZED;
+    }
+
+    ngx_http_set_ctx(r, record, ngx_pinaud_module);
+
+    ngx_pinaud_upstream_401(record);
+
+    record->retried = 1;
+    record->sent = 0;
+
+    return ngx_pinaud_request_admit(r, record);
+}
+
+
+/* The answer is sent: gives the request to nginx to end it. */
+
+static ngx_int_t
+ngx_pinaud_request_refused(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_http_finalize_request(r, rc);
+
+    return NGX_DONE;
+}
+
+
+/*
+ * The timer is the request's own and not cancelable, so that a worker that
+ * quits waits for it (limit_req waits in the same way).
+ */
+
+static ngx_int_t
+ngx_pinaud_request_wait(ngx_http_request_t *r, ngx_pinaud_record_t *record)
+{
+    if (r->connection->read->ready) {
+        ngx_post_event(r->connection->read, &ngx_posted_events);
+
+    } else {
+        if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_pinaud_request_timer;
+
+    r->connection->write->delayed = 1;
+    ngx_add_timer(r->connection->write,
+                  ngx_pinaud_main_conf(record)->store.timeout);
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_pinaud_request_timer(ngx_http_request_t *r)
+{
+    ngx_event_t             *wev;
+    ngx_pinaud_record_t     *record;
+    ngx_pinaud_main_conf_t  *pmcf;
+
+    wev = r->connection->write;
+
+    if (wev->delayed) {
+
+        if (ngx_handle_write_event(wev, 0) != NGX_OK) {
+            ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        }
+
+        return;
+    }
+
+    record = ngx_http_get_module_ctx(r, ngx_pinaud_module);
+    pmcf = ngx_http_get_module_main_conf(r, ngx_pinaud_module);
+
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "pinaud: store did not answer in time");
+
+    ngx_pinaud_zone_store_error(ngx_pinaud_zone(pmcf), "timeout");
+    ngx_pinaud_admission_cancel(record);
+
+    record->verdict = NGX_PINAUD_REFUSED_STORE;
+    record->answered = 1;
+
+    ngx_pinaud_request_resume(r);
+}
+
+
+void
+ngx_pinaud_request_answered(ngx_pinaud_record_t *record)
+{
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+
+    r = record->request;
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    ngx_pinaud_request_resume(r);
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_pinaud_request_resume(ngx_http_request_t *r)
+{
+    ngx_event_t  *wev;
+
+    wev = r->connection->write;
+
+    if (wev->timer_set) {
+        ngx_del_timer(wev);
+    }
+
+    wev->delayed = 0;
+
+    r->read_event_handler = ngx_http_block_reading;
+    r->write_event_handler = ngx_http_core_run_phases;
+
+    ngx_http_core_run_phases(r);
+}
+
+
+/* Counts, and gives back what was charged for nothing. */
+
+ngx_int_t
+ngx_pinaud_log_handler(ngx_http_request_t *r)
+{
+    ngx_pinaud_record_t     *record;
+    ngx_pinaud_main_conf_t  *pmcf;
+
+    record = ngx_pinaud_record(r);
+
+    if (record == NULL) {
+        return NGX_OK;
+    }
+
+    pmcf = ngx_http_get_module_main_conf(r, ngx_pinaud_module);
+
+    ngx_pinaud_upstream_settle(record);
+
+    if (record->charged && !(record->sent && ngx_pinaud_upstream_sent(r))) {
+        record->charged = 0;
+        ngx_pinaud_refund(pmcf, record->policy, &record->charge);
+    }
+
+    ngx_pinaud_zone_count(ngx_pinaud_zone(pmcf), record->operation,
+                          record->outcome);
+
+    return NGX_OK;
+}
+
+
+ngx_pinaud_record_t *
+ngx_pinaud_record(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t   *cln;
+    ngx_pinaud_record_t  *record;
+
+    record = ngx_http_get_module_ctx(r, ngx_pinaud_module);
+
+    if (record == NULL && (r->internal || r->filter_finalize)) {
+
+        /* nginx cleared the context on a redirect (as realip finds its own) */
+
+        for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+            if (cln->handler == ngx_pinaud_record_cleanup) {
+                return cln->data;
+            }
+        }
+    }
+
+    return record;
+}
+
+
+ngx_pinaud_record_t *
+ngx_pinaud_record_create(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t         *cln;
+    ngx_pinaud_record_t        *record;
+    ngx_pinaud_main_conf_t     *pmcf;
+    ngx_http_variable_value_t  *id;
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_pinaud_record_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    record = cln->data;
+    ngx_memzero(record, sizeof(ngx_pinaud_record_t));
+
+    pmcf = ngx_http_get_module_main_conf(r, ngx_pinaud_module);
+
+    id = ngx_http_get_indexed_variable(r, pmcf->request_id_index);
+
+    if (id == NULL || id->not_found || id->len != NGX_PINAUD_ID_LEN) {
+        return NULL;
+    }
+
+    record->request = r;
+    record->request_id.len = id->len;
+    record->request_id.data = id->data;
+    record->outcome = NGX_PINAUD_ERROR;
+
+    ngx_pinaud_match_path(record);
+
+    cln->handler = ngx_pinaud_record_cleanup;
+
+    return record;
+}
+
+
+static void
+ngx_pinaud_record_cleanup(void *data)
+{
+    ngx_pinaud_record_t  *record = data;
+
+    ngx_pinaud_admission_cancel(record);
+
+    if (record->policy) {
+        ngx_pinaud_policy_release(record->policy);
+    }
+
+    ngx_pinaud_token_wipe(record);
+}
+
+
+uint64_t
+ngx_pinaud_usec(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}

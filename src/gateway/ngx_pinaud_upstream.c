@@ -1,0 +1,350 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * What becomes of a request that was let through, and of errors that nginx
+ * itself answers: filters that put our fields on every answer of an enabled
+ * location and turn into problems what is not Pinterest's to tell.
+ */
+
+
+#include "ngx_pinaud.h"
+
+
+static ngx_int_t ngx_pinaud_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_pinaud_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+static ngx_int_t ngx_pinaud_upstream_error(ngx_pinaud_record_t *record);
+static ngx_int_t ngx_pinaud_upstream_answer(ngx_pinaud_record_t *record);
+static ngx_uint_t ngx_pinaud_upstream_whole(ngx_http_request_t *r);
+static void ngx_pinaud_upstream_challenge(ngx_http_request_t *r);
+static void ngx_pinaud_upstream_hide(ngx_http_request_t *r, const char *name,
+    size_t len);
+
+
+/* Set once, before any worker is: nginx's way to link filters. */
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
+
+
+void
+ngx_pinaud_upstream_init(void)
+{
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_pinaud_header_filter;
+
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_pinaud_body_filter;
+}
+
+
+static ngx_int_t
+ngx_pinaud_header_filter(ngx_http_request_t *r)
+{
+    ngx_int_t               rc;
+    ngx_pinaud_record_t    *record;
+    ngx_pinaud_loc_conf_t  *plcf;
+
+    plcf = ngx_http_get_module_loc_conf(r, ngx_pinaud_module);
+
+    if ((!plcf->enable && !plcf->retry) || r != r->main) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    record = ngx_pinaud_record(r);
+
+    if (record == NULL) {
+
+        /* nginx refused it before it came to us */
+
+        record = ngx_pinaud_record_create(r);
+        if (record == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_http_set_ctx(r, record, ngx_pinaud_module);
+    }
+
+    rc = NGX_OK;
+
+    if (!record->own) {
+
+        if (r->err_status || !record->sent || r->upstream == NULL) {
+            rc = ngx_pinaud_upstream_error(record);
+
+        } else {
+            rc = ngx_pinaud_upstream_answer(record);
+        }
+    }
+
+    if (rc != NGX_OK || ngx_pinaud_fields_add(record) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+static ngx_int_t
+ngx_pinaud_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_buf_t            *b;
+    ngx_chain_t          *cl, out;
+    ngx_pinaud_record_t  *record;
+
+    record = ngx_http_get_module_ctx(r, ngx_pinaud_module);
+
+    if (record == NULL || !record->replace || in == NULL) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    /* what was to be sent is passed over */
+
+    for (cl = in; cl; cl = cl->next) {
+        cl->buf->pos = cl->buf->last;
+        cl->buf->file_pos = cl->buf->file_last;
+    }
+
+    if (record->replaced) {
+        return NGX_OK;
+    }
+
+    record->replaced = 1;
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->pos = record->problem.data;
+    b->last = record->problem.data + record->problem.len;
+    b->memory = 1;
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_next_body_filter(r, &out);
+}
+
+
+/* An answer of nginx itself. */
+
+static ngx_int_t
+ngx_pinaud_upstream_error(ngx_pinaud_record_t *record)
+{
+    ngx_uint_t           status;
+    ngx_http_request_t  *r;
+
+    r = record->request;
+    status = r->headers_out.status;
+
+    if (status < NGX_HTTP_BAD_REQUEST) {
+        record->outcome = NGX_PINAUD_ERROR;
+        record->told = 1;
+        return NGX_OK;
+    }
+
+    if (status == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
+        return ngx_pinaud_answer_replace(record, PINAUD_PROBLEM_TOO_LARGE, 0,
+                                         NULL);
+    }
+
+    if (record->sent) {
+
+        if (ngx_pinaud_upstream_sent(r)) {
+            return ngx_pinaud_answer_replace(record,
+                                             PINAUD_PROBLEM_OUTCOME_UNKNOWN, 0,
+                                             NULL);
+        }
+
+        if (status == NGX_HTTP_BAD_GATEWAY
+            || status == NGX_HTTP_GATEWAY_TIME_OUT)
+        {
+            return ngx_pinaud_answer_replace(record,
+                                         PINAUD_PROBLEM_UPSTREAM_UNREACHABLE,
+                                         0, NULL);
+        }
+    }
+
+    return ngx_pinaud_answer_replace(record, PINAUD_PROBLEM_INTERNAL, status,
+                                     NULL);
+}
+
+
+/* Pinterest's answer goes through as it came, but for its 401 and cookies. */
+
+static ngx_int_t
+ngx_pinaud_upstream_answer(ngx_pinaud_record_t *record)
+{
+    ngx_uint_t               status;
+    ngx_http_request_t      *r;
+    ngx_pinaud_main_conf_t  *pmcf;
+
+    r = record->request;
+    status = r->upstream->headers_in.status_n;
+
+    if (status == NGX_HTTP_UNAUTHORIZED) {
+
+        /* the token was refused, which the caller can do nothing about */
+
+        ngx_pinaud_upstream_401(record);
+        ngx_pinaud_upstream_hide(r, "Set-Cookie", 10);
+
+        return ngx_pinaud_answer_replace(record,
+                                         PINAUD_PROBLEM_CREDENTIAL_UNAVAILABLE,
+                                         0, NULL);
+    }
+
+    pmcf = ngx_http_get_module_main_conf(r, ngx_pinaud_module);
+
+    ngx_pinaud_zone_response(ngx_pinaud_zone(pmcf), status);
+    ngx_pinaud_upstream_hide(r, "Set-Cookie", 10);
+
+    record->outcome = NGX_PINAUD_FORWARDED;
+    record->should_retry = (status == NGX_HTTP_TOO_MANY_REQUESTS);
+    record->told = 1;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Pinterest refused the token before it executed anything: the charge is given
+ * back. Its challenge, which nginx carries over when it intercepts the answer,
+ * is not for the caller.
+ */
+
+void
+ngx_pinaud_upstream_401(ngx_pinaud_record_t *record)
+{
+    ngx_http_request_t      *r;
+    ngx_pinaud_main_conf_t  *pmcf;
+
+    r = record->request;
+    pmcf = ngx_http_get_module_main_conf(r, ngx_pinaud_module);
+
+    ngx_pinaud_zone_response(ngx_pinaud_zone(pmcf), NGX_HTTP_UNAUTHORIZED);
+
+    if (record->charged) {
+        record->charged = 0;
+        ngx_pinaud_refund(pmcf, record->policy, &record->charge);
+    }
+
+    ngx_pinaud_upstream_challenge(r);
+
+    /* the answer's status is the second attempt's, or our refusal's */
+
+    r->err_status = 0;
+}
+
+
+/* At the request's end: what no header filter saw. */
+
+void
+ngx_pinaud_upstream_settle(ngx_pinaud_record_t *record)
+{
+    ngx_http_request_t  *r;
+
+    r = record->request;
+
+    if (record->told) {
+
+        if (record->outcome == NGX_PINAUD_FORWARDED
+            && !ngx_pinaud_upstream_whole(r))
+        {
+            record->outcome = NGX_PINAUD_UNKNOWN;
+        }
+
+        return;
+    }
+
+    record->outcome = ngx_pinaud_upstream_sent(r) ? NGX_PINAUD_UNKNOWN
+                                                  : NGX_PINAUD_ABANDONED;
+}
+
+
+ngx_uint_t
+ngx_pinaud_upstream_sent(ngx_http_request_t *r)
+{
+    ngx_uint_t                  i;
+    ngx_http_upstream_state_t  *state;
+
+    if (r->upstream_states == NULL) {
+        return 0;
+    }
+
+    state = r->upstream_states->elts;
+
+    for (i = 0; i < r->upstream_states->nelts; i++) {
+        if (state[i].bytes_sent) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* Whether all of Pinterest's answer came, by nginx's own account of it. */
+
+static ngx_uint_t
+ngx_pinaud_upstream_whole(ngx_http_request_t *r)
+{
+    ngx_event_pipe_t     *p;
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    if (!u->buffering) {
+        return u->length == 0 || u->length == -1;
+    }
+
+    p = u->pipe;
+
+    return p->upstream_done || p->length == 0
+           || (p->upstream_eof && p->length == -1);
+}
+
+
+static void
+ngx_pinaud_upstream_challenge(ngx_http_request_t *r)
+{
+    ngx_pinaud_upstream_hide(r, "WWW-Authenticate", 16);
+
+    r->headers_out.www_authenticate = NULL;
+}
+
+
+static void
+ngx_pinaud_upstream_hide(ngx_http_request_t *r, const char *name, size_t len)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &r->headers_out.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */; i++) {
+
+        if (i >= part->nelts) {
+
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].key.len == len
+            && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
+        {
+            h[i].hash = 0;
+        }
+    }
+}
