@@ -264,7 +264,7 @@ ngx_pinaud_preconfiguration(ngx_conf_t *cf)
 static ngx_int_t
 ngx_pinaud_postconfiguration(ngx_conf_t *cf)
 {
-    ngx_http_handler_pt        *h;
+    ngx_http_handler_pt        *h, *first;
     ngx_pinaud_main_conf_t     *pmcf;
     ngx_http_core_main_conf_t  *cmcf;
 
@@ -296,7 +296,11 @@ ngx_pinaud_postconfiguration(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    *h = ngx_pinaud_log_handler;
+    /* first of its phase: the access log tells the outcome that it settles */
+
+    first = cmcf->phases[NGX_HTTP_LOG_PHASE].handlers.elts;
+    ngx_memmove(first + 1, first, (u_char *) h - (u_char *) first);
+    *first = ngx_pinaud_log_handler;
 
     ngx_pinaud_upstream_init();
 

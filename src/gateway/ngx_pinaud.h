@@ -260,7 +260,11 @@ struct ngx_pinaud_record_s {
     /* the answer */
     ngx_pinaud_outcome_e          outcome;
     ngx_uint_t                    retry_after;   /* s */
+    ngx_uint_t                    http_version;  /* the client's */
     ngx_str_t                     problem; /* body that replaces another's */
+    ngx_chain_t                  *held_bufs;     /* Pinterest's answer so far */
+    ngx_chain_t                 **held_last;
+    off_t                         held_size;
 
     unsigned                      dry_run:1;
     unsigned                      write:1;       /* a create */
@@ -275,7 +279,8 @@ struct ngx_pinaud_record_s {
     unsigned                      told:1;        /* outcome is final */
     unsigned                      should_retry:1;
     unsigned                      replace:1;     /* problem is to be sent */
-    unsigned                      replaced:1;
+    unsigned                      replaced:1;    /* it was sent */
+    unsigned                      held:1;        /* until the answer's end */
 };
 
 

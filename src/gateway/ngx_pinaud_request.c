@@ -205,25 +205,23 @@ static ngx_int_t
 ngx_pinaud_request_admitted(ngx_http_request_t *r,
     ngx_pinaud_record_t *record)
 {
-    uint64_t   last;
+    uint64_t   took;
     ngx_int_t  rc;
 
-    last = record->version_sent;
-
-    record->took += ngx_pinaud_usec() - record->began;
+    took = ngx_pinaud_usec() - record->began;
+    record->took += took;
     ngx_pinaud_zone_admission(ngx_pinaud_zone(ngx_pinaud_main_conf(record)),
-                              record->took);
+                              took);
 
-    if (record->verdict != NGX_PINAUD_ADMITTED
-        || (record->retried && record->version <= last))
+    if (record->verdict == NGX_PINAUD_ADMITTED && record->retried
+        && record->version <= record->version_sent)
     {
-        if (record->verdict == NGX_PINAUD_ADMITTED) {
+        /* the token that Pinterest refused is still the newest */
 
-            /* the token that Pinterest refused is still the newest */
+        record->verdict = NGX_PINAUD_REFUSED_REVOKED;
+    }
 
-            record->verdict = NGX_PINAUD_REFUSED_REVOKED;
-        }
-
+    if (record->verdict != NGX_PINAUD_ADMITTED) {
         return ngx_pinaud_request_refused(r,
                                           ngx_pinaud_refuse_admission(record));
     }
@@ -465,6 +463,7 @@ ngx_pinaud_record_create(ngx_http_request_t *r)
     }
 
     record->request = r;
+    record->http_version = r->http_version;
     record->request_id.len = id->len;
     record->request_id.data = id->data;
     record->outcome = NGX_PINAUD_ERROR;

@@ -11,8 +11,18 @@
 #include "ngx_pinaud.h"
 
 
+#define NGX_PINAUD_HELD_MAX  (1 << 20)     /* bytes of an answer */
+
+
 static ngx_int_t ngx_pinaud_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_pinaud_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+static ngx_int_t ngx_pinaud_upstream_header(ngx_pinaud_record_t *record);
+static ngx_int_t ngx_pinaud_upstream_hold(ngx_pinaud_record_t *record,
+    ngx_chain_t *in);
+static ngx_int_t ngx_pinaud_upstream_keep(ngx_pinaud_record_t *record,
+    ngx_buf_t *from);
+static ngx_int_t ngx_pinaud_upstream_replace(ngx_pinaud_record_t *record,
     ngx_chain_t *in);
 static ngx_int_t ngx_pinaud_upstream_error(ngx_pinaud_record_t *record);
 static ngx_int_t ngx_pinaud_upstream_answer(ngx_pinaud_record_t *record);
@@ -62,9 +72,9 @@ ngx_pinaud_header_filter(ngx_http_request_t *r)
         if (record == NULL) {
             return NGX_ERROR;
         }
-
-        ngx_http_set_ctx(r, record, ngx_pinaud_module);
     }
+
+    ngx_http_set_ctx(r, record, ngx_pinaud_module);
 
     rc = NGX_OK;
 
@@ -78,28 +88,171 @@ ngx_pinaud_header_filter(ngx_http_request_t *r)
         }
     }
 
-    if (rc != NGX_OK || ngx_pinaud_fields_add(record) != NGX_OK) {
+    if (rc != NGX_OK) {
         return NGX_ERROR;
     }
 
-    return ngx_http_next_header_filter(r);
+    if (record->held) {
+        return NGX_OK;
+    }
+
+    return ngx_pinaud_upstream_header(record);
+}
+
+
+static ngx_int_t
+ngx_pinaud_upstream_header(ngx_pinaud_record_t *record)
+{
+    if (ngx_pinaud_fields_add(record) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_next_header_filter(record->request);
 }
 
 
 static ngx_int_t
 ngx_pinaud_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
-    ngx_buf_t            *b;
-    ngx_chain_t          *cl, out;
     ngx_pinaud_record_t  *record;
 
     record = ngx_http_get_module_ctx(r, ngx_pinaud_module);
 
-    if (record == NULL || !record->replace || in == NULL) {
+    if (record == NULL || in == NULL) {
         return ngx_http_next_body_filter(r, in);
     }
 
-    /* what was to be sent is passed over */
+    if (record->held) {
+        return ngx_pinaud_upstream_hold(record, in);
+    }
+
+    if (record->replace) {
+        return ngx_pinaud_upstream_replace(record, in);
+    }
+
+    return ngx_http_next_body_filter(r, in);
+}
+
+
+/*
+ * Pinterest's answer to a create is small, and passed on when all of it is
+ * here: should the connection break before, the caller is told that the
+ * outcome is unknown, instead of being left with half an answer.
+ */
+
+static ngx_int_t
+ngx_pinaud_upstream_hold(ngx_pinaud_record_t *record, ngx_chain_t *in)
+{
+    ngx_uint_t           last, flush;
+    ngx_chain_t         *cl;
+    ngx_http_request_t  *r;
+
+    r = record->request;
+    last = 0;
+    flush = 0;
+
+    for (cl = in; cl; cl = cl->next) {
+        last |= cl->buf->last_buf;
+        flush |= cl->buf->flush;
+
+        if (ngx_pinaud_upstream_keep(record, cl->buf) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (last || record->held_size > NGX_PINAUD_HELD_MAX) {
+        record->held = 0;
+
+        if (ngx_pinaud_upstream_header(record) == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        return ngx_http_next_body_filter(r, record->held_bufs);
+    }
+
+    if (flush && r->upstream->peer.connection == NULL) {
+
+        /* nginx gave the upstream up before the answer's end */
+
+        record->held = 0;
+
+        if (ngx_pinaud_answer_replace(record, PINAUD_PROBLEM_OUTCOME_UNKNOWN,
+                                      0, NULL)
+            != NGX_OK
+            || ngx_pinaud_upstream_header(record) == NGX_ERROR)
+        {
+            return NGX_ERROR;
+        }
+
+        return ngx_pinaud_upstream_replace(record, in);
+    }
+
+    return NGX_OK;
+}
+
+
+/* Adds a copy of one buffer to what is held: the original is used again. */
+
+static ngx_int_t
+ngx_pinaud_upstream_keep(ngx_pinaud_record_t *record, ngx_buf_t *from)
+{
+    off_t                size;
+    ngx_buf_t           *b;
+    ngx_chain_t         *cl;
+    ngx_http_request_t  *r;
+
+    r = record->request;
+    size = ngx_buf_size(from);
+
+    if (size == 0 && !from->last_buf) {
+        return NGX_OK;
+    }
+
+    b = size ? ngx_create_temp_buf(r->pool, size) : ngx_calloc_buf(r->pool);
+    cl = ngx_alloc_chain_link(r->pool);
+
+    if (b == NULL || cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_buf_in_memory(from)) {
+        b->last = ngx_cpymem(b->pos, from->pos, size);
+        from->pos = from->last;
+
+    } else if (size) {
+
+        if (ngx_read_file(from->file, b->pos, size, from->file_pos) != size) {
+            return NGX_ERROR;
+        }
+
+        b->last += size;
+        from->file_pos = from->file_last;
+    }
+
+    b->last_buf = from->last_buf;
+    b->last_in_chain = from->last_buf;
+    record->held_size += size;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    *record->held_last = cl;
+    record->held_last = &cl->next;
+
+    return NGX_OK;
+}
+
+
+/* Sends the problem instead, once, and passes over what was to be sent. */
+
+static ngx_int_t
+ngx_pinaud_upstream_replace(ngx_pinaud_record_t *record, ngx_chain_t *in)
+{
+    ngx_buf_t           *b;
+    ngx_chain_t         *cl, out;
+    ngx_http_request_t  *r;
+
+    r = record->request;
 
     for (cl = in; cl; cl = cl->next) {
         cl->buf->pos = cl->buf->last;
@@ -198,6 +351,17 @@ ngx_pinaud_upstream_answer(ngx_pinaud_record_t *record)
                                          0, NULL);
     }
 
+    if (status == 0) {
+
+        /* no HTTP at all, which nginx takes for HTTP/0.9 */
+
+        r->http_version = record->http_version;
+
+        return ngx_pinaud_answer_replace(record,
+                                         PINAUD_PROBLEM_OUTCOME_UNKNOWN, 0,
+                                         NULL);
+    }
+
     pmcf = ngx_http_get_module_main_conf(r, ngx_pinaud_module);
 
     ngx_pinaud_zone_response(ngx_pinaud_zone(pmcf), status);
@@ -206,6 +370,11 @@ ngx_pinaud_upstream_answer(ngx_pinaud_record_t *record)
     record->outcome = NGX_PINAUD_FORWARDED;
     record->should_retry = (status == NGX_HTTP_TOO_MANY_REQUESTS);
     record->told = 1;
+
+    if (record->write) {
+        record->held = 1;
+        record->held_last = &record->held_bufs;
+    }
 
     return NGX_OK;
 }
