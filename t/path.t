@@ -55,7 +55,7 @@ my @targets = (
     ["$v5/$id/audiences?a=b", 400, 'a query'],
     ["$v5/$id/audiences/custom?a", 400, 'a query, create_custom'],
     ["$v5/$id/audiences/custom/", 400, 'a slash, create_custom'],
-    ["$v5/$id/AUDIENCES", 404, 'capitals'],
+    ["$v5/$id/AUDIENCES", 400, 'capitals'],
     ["$v5/$id/audiencesx", 404, 'a letter too many'],
     ["$v5/$id/audience", 404, 'a letter too few'],
     ["$v5/$id/audiences/custom/x", 404, 'something behind'],

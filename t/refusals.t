@@ -165,8 +165,10 @@ refused post($gw, $path, '{', type => 'x'), 'unknown-caller',
     'the team before the type';
 refused post($gw, $path, '{', team => 'nobody', type => 'x'),
     'unsupported-media-type', 'the type before the body';
-refused post($gw, $path, $big, team => 'nobody', type => 'x'),
-    'unsupported-media-type', 'the type before the length';
+refused post($gw, $path, $big, team => 'nobody', type => 'x',
+    chunked => 5000), 'unsupported-media-type', 'the type before the length';
+refused post($gw, $path, $big, type => 'x'), 'too-large',
+    'where nginx itself knows the length, that is first';
 refused post($gw, $path, '{', team => 'nobody'), 'invalid-body',
     'the body before the team\'s account';
 refused post($gw, $path, '{}', team => 'brand'), 'invalid-body',
@@ -192,7 +194,8 @@ is_deeply $problem->{'violated-policies'}, ['team-60s'], 'violated-policies';
 like $r->header('RateLimit'), qr/"team-60s";r=0;t=\d+/, 'RateLimit';
 my ($t) = $r->header('RateLimit') =~ /"team-60s";r=0;t=(\d+)/;
 cmp_ok $retry, '>=', $t, 'Retry-After is not before RateLimit\'s t';
-cmp_ok $retry, '<=', 62, 'and not after the window';
+# what a ring forgets it forgets by the slot, two of which are to spare
+cmp_ok $retry, '<=', 63, 'and not long after the window';
 like $r->header('x-ratelimit-limit'), qr/^2, 2;w=60;name="/,
     'Pinterest\'s form, too';
 is $r->header('x-ratelimit-remaining'), 0, 'nothing remains';
@@ -234,9 +237,9 @@ $r = post($gw, $path, '{"name": "secret-value", "secret-name": 1}', @growth);
 unlike $r->{body} . $r->{raw}, qr/secret-value/,
     'a refusal does not repeat values';
 is $r->header('Pinaud-Edits'), undef, 'nothing is edited';
-is $r->json->{detail}, '4 errors in the request body', 'detail';
-like $r->json->{message}, qr{^4 errors in the request body: /\S+ }, 'message';
-is scalar(@{ $r->json->{errors} }), 4, 'errors';
+is $r->json->{detail}, '3 errors in the request body', 'detail';
+like $r->json->{message}, qr{^3 errors in the request body: /\S+ }, 'message';
+is scalar(@{ $r->json->{errors} }), 3, 'errors';
 
 
 # a connection stays usable after a refusal

@@ -62,7 +62,7 @@ sub processes {
 sub nothing_left {
     my ($temp, $name) = @_;
 
-    my $gone = wait_until(sub { !processes($temp) }, 5);
+    wait_until(sub { !processes($temp) && !@{ [glob "$temp/*"] } }, 5);
 
     is join("\n", map { s/\0/ /gr } map { slurp($_) } processes($temp)), '',
         "$name: no process is left";
@@ -92,7 +92,7 @@ like $output, qr{http://127\.0\.0\.1:$port}, 'where it is';
 like $output, qr/-     "percentage": "10"\n\s+\+     "percentage": 10\n/,
     'an edit';
 like $output, qr{edited /rule/percentage\n}, 'its name';
-like $output, qr{Pinterest got +POST /v5/ad_accounts/549755885175/audiences/custom  \(TLS, api\.pinterest\.com\)\n +Host: api\.pinterest\.com\n},
+like $output, qr{Pinterest got +POST /v5/ad_accounts/549755885175/audiences/custom\n +over TLS, to api\.pinterest\.com\n +Host: api\.pinterest\.com\n},
     'what arrived';
 like $output, qr/Authorization: Bearer pina_/, 'with the token';
 like $output, qr/it answered +200  audience \d+, ACTALIKE, INITIALIZING/,

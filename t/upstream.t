@@ -107,6 +107,11 @@ my @lost = (
         'a piece of a header'],
     [{ kind => 'garbage', bytes => "HTTP/1.1 200 OK\r\nx: "
         . 'x' x 100000 . "\r\n\r\n" }, 'a header that is too large'],
+    [{ kind => 'truncate' }, 'half an answer'],
+    [{ kind => 'garbage', bytes => "HTTP/1.1 200 OK\r\n"
+        . "content-length: 10\r\n\r\n{\"id\":" }, 'less than its length'],
+    [{ kind => 'garbage', bytes => "HTTP/1.1 200 OK\r\n"
+        . "transfer-encoding: chunked\r\n\r\nzz\r\n" }, 'not a chunk'],
 );
 
 for my $case (@lost) {
@@ -123,18 +128,6 @@ for my $case (@lost) {
 
     charged_is ++$charged, "$name: stays charged";
 }
-
-# the answer began, and is cut: what came goes on, and its end is told
-
-$gw->sim->fault(kind => 'truncate');
-$r = post($gw, $path, $body, @growth);
-is $r->{status}, 200, 'half an answer';
-like $r->{error} // '', qr/closed/, 'which does not end well';
-charged_is ++$charged, 'half an answer: stays charged';
-ok wait_until(sub { ($gw->access_log)[-1]{outcome} ne 'dry_run' }, 0.1)
-    || grep({ $_->{outcome} eq 'unknown' && $_->{status} == 200 }
-        $gw->access_log), 'half an answer: unknown in the log';
-$gw->arrived;
 
 # a connection that was kept alive and is closed meanwhile
 
@@ -203,6 +196,6 @@ created post($gw, $path, $body, @growth), 'the true one again';
 
 my $metrics = $gw->metrics;
 is $metrics->{'pinaud_requests_total{operation="audiences/create",'
-    . 'outcome="unknown"}'}, @lost + 1, 'unknown outcomes are counted';
+    . 'outcome="unknown"}'}, scalar @lost, 'unknown outcomes are counted';
 
 finish();

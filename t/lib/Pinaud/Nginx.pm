@@ -141,6 +141,8 @@ sub standard {
     my $level = $self->{debug} ? 'debug' : 'info';
     my $workers = $self->{workers} // 1;
     my $master = $self->{master} // 1 ? 'on' : 'off';
+    my $access_log = ($self->{http} // '') =~ /^\s*access_log/m
+        ? '' : 'access_log off;';
     my $env = join '', map { "env $_;\n" } sort keys %{ $self->{env} || {} };
 
     my $temp = join '', map { "    ${_}_temp_path %%DIR%%/temp/$_;\n" }
@@ -163,7 +165,7 @@ events {
 }
 
 http {
-    access_log off;
+    $access_log
 $temp
 @{[ $self->{http} // '' ]}
 }

@@ -50,8 +50,8 @@ sub line {
 
     my ($first, @rest) = split /\n/, $text;
 
-    say_line('  ' . dim(sprintf '%-13s', $label) . ' ' . ($first // ''));
-    say_line(' ' x 16 . $_) for @rest;
+    say_line('  ' . dim(sprintf '%-15s', $label) . ' ' . ($first // ''));
+    say_line(' ' x 18 . $_) for @rest;
 }
 
 
@@ -65,19 +65,19 @@ sub changes {
     # that it replaces, hence lines mostly pair; else all of both is shown.
 
     if (@before != @after) {
-        say_line(' ' x 14 . red("- $_")) for @before;
-        say_line(' ' x 14 . green("+ $_")) for @after;
+        say_line(' ' x 16 . red("- $_")) for @before;
+        say_line(' ' x 16 . green("+ $_")) for @after;
         return;
     }
 
     for my $n (0 .. $#before) {
         if ($before[$n] eq $after[$n]) {
-            say_line(' ' x 16 . $before[$n]);
+            say_line(' ' x 18 . $before[$n]);
             next;
         }
 
-        say_line(' ' x 14 . red("- $before[$n]"));
-        say_line(' ' x 14 . green("+ $after[$n]"));
+        say_line(' ' x 16 . red("- $before[$n]"));
+        say_line(' ' x 16 . green("+ $after[$n]"));
     }
 }
 

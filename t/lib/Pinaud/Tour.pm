@@ -153,8 +153,8 @@ sub show_arrived {
         return;
     }
 
-    my @lines = ("$there->{method} $there->{target}"
-        . ($there->{tls} ? "  (TLS, $there->{sni})" : ''));
+    my @lines = ("$there->{method} $there->{target}",
+        $there->{tls} ? "over TLS, to $there->{sni}" : ());
 
     for my $field (@{ $there->{headers} }) {
         my ($name, $value) = @$field;
@@ -197,8 +197,8 @@ sub forwarded {
     $self->show_arrived($there);
     show_answer($r);
     $self->check_created($r, $there);
-    $self->expect($r->header('Pinaud-Edits') eq '"/rule/percentage"',
-        'one edit')  if defined $r->header('Pinaud-Edits');
+    $self->expect(($r->header('Pinaud-Edits') // '')
+        eq '"/rule/percentage"', 'one edit');
 
     title('Visitors who bought');
     text('Two more forms of the examples; numbers keep their digits.');
@@ -233,7 +233,7 @@ sub untouched {
 
     title('What is right already goes through as it came');
 
-    for my $example (['people who engaged', create_path, $engaged],
+    for my $example (['engaged people', create_path, $engaged],
         ['a customer list', custom_path, $listed])
     {
         my ($name, $path, $body) = @$example;
@@ -348,9 +348,12 @@ sub quota {
     my $problem = eval { $r->json } // {};
 
     line('it answers', $problem->{detail} // '');
-    line('', "Retry-After: $_\nRateLimit: " . ($r->header('RateLimit') // '')
-        . "\nRateLimit-Policy: " . ($r->header('RateLimit-Policy') // ''))
-        for $r->header('Retry-After') // '';
+
+    for my $field ('Retry-After', 'RateLimit', 'RateLimit-Policy') {
+        my ($first, @rest) = split /(?<=,) /, $r->header($field) // '';
+        line('', join "\n", "$field: " . ($first // ''),
+            map { ' ' x length("$field: ") . $_ } @rest);
+    }
 
     $self->expect(($r->header('Retry-After') // '') =~ /^[1-9]\d*$/,
         'Retry-After tells when');

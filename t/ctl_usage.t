@@ -1,0 +1,165 @@
+#!/usr/bin/perl
+
+# Copyright (C) the ngx_pinaud_module authors
+
+# pinaudctl usage, and what becomes of the counts when policy changes. The
+# charges are made with the script that the gateway uses.
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Pinaud::Ctl;
+use Pinaud::Process;
+use Test::More;
+
+my $ctl = Pinaud::Ctl->new->enrol;
+my $redis = $ctl->redis;
+my $id = account;
+my $store = project_dir() . '/src/store';
+my $admit = slurp("$store/ring.lua") . slurp("$store/admit.lua");
+
+# asks as a gateway does that has read this policy; the status is returned
+
+sub admit {
+    my ($credential, %opt) = @_;
+
+    my $team = $opt{team} // 'growth';
+    my $reply = $redis->cmd('EVAL', $admit, 5,
+        "pinaud:credential:{$credential}", "pinaud:calls:{$credential}",
+        "pinaud:writes:{$credential}", "pinaud:bucket:{$credential}:$id",
+        "pinaud:bucket:{$credential}:$id:$team", 'charge', 0, 'test',
+        $opt{account} // '', $opt{limits} // '');
+
+    return (split / /, $reply->[0])[0];
+}
+
+# used{bucket}[limit] = used
+
+sub used {
+    my $r = $ctl->must('usage', @_, '--json');
+    my %used;
+
+    for my $bucket (@{ $r->{json} }) {
+        my $name = join ' ', grep { defined } @$bucket{qw(bucket credential
+            account team)};
+        $used{$name} = [map { $_->{used} } @{ $bucket->{limits} }];
+    }
+
+    return \%used;
+}
+
+$ctl->must(qw(account put), $id, qw(--limit 20/60s --limit 1000/1h));
+$ctl->must(qw(team put growth --account), $id, qw(--limit 10/60s));
+$ctl->must(qw(team put brand --account), $id);
+$ctl->must(qw(account put 7 --credential main));
+
+my %growth = (account => '20/60 1000/3600', limits => '10/60');
+
+is admit('main', %growth), 0, 'a charge' for 1 .. 4;
+is admit('main', %growth, team => 'brand', limits => ''), 0, 'another team';
+
+is_deeply used(), { 'writes main' => [5], 'calls main' => [5],
+    "account main $id" => [5, 5], "team main $id growth" => [4],
+    "team main $id brand" => [], 'account main 7' => [] }, 'usage: all';
+is_deeply [sort keys %{ used($id) }], [sort grep { !/ 7$/ } keys %{ used() }],
+    'usage: of an account, its credential and teams';
+
+my $r = done($ctl, 0, qr/^BUCKET +LIMIT +USED +LEFT +RESET\n/, '', 'usage',
+    'usage');
+
+like $r->{out}, qr/^$_$/m, "usage: $_" for
+    'credential main +400\/60s +5 +395 +(1m \d+s|\d+\.\ds)',
+    'credential main, all calls +100\/1s +\d+ +\d+ +\S.*',
+    "account $id +20\\/60s +5 +15 +(1m \\d+s|\\d+\\.\\ds)",
+    "account $id +1000\\/1h +5 +995 +(1h \\d+m|59m \\d+s)",
+    "account $id, team growth +10\\/60s +4 +6 +(1m \\d+s|\\d+\\.\\ds)",
+    "account $id, team brand +none +- +- +-", 'account 7 +none +- +- +-';
+
+my ($bucket) = grep { ($_->{team} // '') eq 'growth' }
+    @{ $ctl->must('usage', '--json')->{json} };
+my $reset = delete $bucket->{limits}[0]{reset_ms};
+
+is_deeply $bucket, { bucket => 'team', credential => 'main', account => $id,
+    team => 'growth', limits => [{ limit => '10/60s', n => 10, window => 60,
+        used => 4, left => 6 }] }, 'usage --json: a bucket';
+ok $reset > 50000 && $reset <= 62250, 'usage --json: reset'
+    or diag $reset;
+
+# to look changes nothing
+
+my $before = { map { $_ => $redis->cmd('GET', $_) }
+    grep { /calls|writes|bucket/ } @{ $redis->cmd('KEYS', '*') } };
+$ctl->must('usage') for 1 .. 3;
+is_deeply { map { $_ => $redis->cmd('GET', $_) } keys %$before }, $before,
+    'usage: the buckets stay as they are';
+
+# a lowered limit: nothing left, and not less than that
+
+$ctl->must(qw(team put growth --account), $id, qw(--limit 3/60s));
+like $ctl->must('usage', $id)->{out}, qr/team growth +3\/60s +4 +0 /,
+    'usage: more used than a lowered limit';
+
+# another credential takes the counts along
+
+$ctl->must(qw(credential put other --access-token-file -),
+    { input => TOKEN });
+$ctl->must(qw(account put), $id, qw(--credential other));
+
+is_deeply used(), { 'writes main' => [5], 'calls main' => used()->{'calls main'},
+    'writes other' => [0], 'calls other' => [0],
+    "account other $id" => [5, 5], "team other $id growth" => [4],
+    "team other $id brand" => [], 'account main 7' => [] },
+    'moved: the counts came along';
+
+is admit('main', %growth), 5, 'moved: who has read the old policy waits';
+is admit('other', %growth, limits => '3/60'), 1,
+    'moved: no new quota for the team';
+is admit('other', %growth), 0, 'moved: what was left is there';
+is_deeply used($id)->{"account other $id"}, [6, 6], 'moved: goes on counting';
+
+# and back at once: the mark on the old buckets is off again, all is counted
+
+$ctl->must(qw(account put), $id, qw(--credential main));
+is_deeply used($id)->{"account main $id"}, [6, 6], 'moved back: all counts';
+is admit('main', %growth), 0, 'moved back: and admitted again';
+is admit('other', %growth), 5, 'moved back: the other waits';
+
+# by a policy too
+
+my $policy = $ctl->must(qw(policy export))->{json};
+$policy->{accounts}{$id}{credential} = 'other';
+my $file = $ctl->file('policy.json', JSON::PP->new->encode($policy));
+
+$ctl->must(qw(policy apply), $file);
+is_deeply used($id)->{"account other $id"}, [7, 7], 'moved by policy apply';
+
+# a policy that is only looked at moves nothing
+
+$policy->{accounts}{$id}{credential} = 'main';
+$ctl->file('policy.json', JSON::PP->new->encode($policy));
+is $ctl->run(qw(policy diff), $file)->{exit}, 1, 'diff: tells the move';
+is admit('other', %growth), 0, 'diff: and does not begin it';
+
+# changed limits and deleted teams give no new quota
+
+$ctl->must(qw(account put), $id, qw(--limit 30/30s));
+is_deeply used($id)->{"account other $id"}, [8], 'a new window starts full';
+$ctl->must(qw(team delete growth));
+$ctl->must(qw(team put growth --account), $id, qw(--limit 10/60s));
+is_deeply used($id)->{"team other $id growth"}, [7],
+    'a team made anew goes on counting';
+
+# wrong
+
+done($ctl, 1, '', qr/there is no account 9$/, 'usage: no such account',
+    qw(usage 9));
+done($ctl, 2, '', qr/an account's id/, 'usage: no account', qw(usage x));
+
+$redis->cmd('SET', "pinaud:bucket:{other}:$id", 'junk');
+done($ctl, 3, '', qr/refuses EVAL pinaud:bucket:\{other\}:$id: [A-Z]+/,
+    'usage: a damaged bucket', qw(usage));
+
+done_testing;
