@@ -12,6 +12,8 @@ use lib "$FindBin::Bin/lib";
 
 use JSON::PP ();
 use Pinaud::Ctl;
+use Pinaud::EvilRedis;
+use Pinaud::Process;
 use Test::More;
 
 my $json = JSON::PP->new->canonical->pretty;
@@ -315,6 +317,29 @@ done($ctl, 3, '', qr/refuses HSET pinaud:account:9: NOPERM \(this user of Redis 
 is_deeply state(), $before, 'half-way: nothing was changed';
 done($ctl, 0, qr/account 9: created/, '', 'and it was not the file',
     qw(policy apply), $file);
+
+# somebody changes a record that was read, before all is done: read again
+
+my $evil = Pinaud::EvilRedis->new($redis);
+
+$ctl->must(qw(policy apply), policy({ format => 1, credentials => {},
+    accounts => { 9 => { credential => 'main', limits => ['5/1s'] } } }));
+$evil->mode('delay', seconds => 0.3, only => 'HGETALL');
+
+my $run = $ctl->begin(qw(policy apply), "$ctl->{dir}/policy.json", '--redis',
+    $evil->url);
+
+ok wait_until(sub {
+    grep { $_->[1] eq 'pinaud:account:9' } @{ $evil->commands('HGETALL') };
+}, 10), 'at once: the account was read';
+
+$redis->cmd(qw(HSET pinaud:account:9 limits 7/1));
+$evil->mode('pass');
+
+$r = $ctl->finish($run);
+is $r->{exit}, 0, 'at once: done';
+is $r->{out}, "account 9: changed\n  limit          7/1s → 5/1s\n",
+    'at once: from what is there';
 
 # many at once
 
