@@ -498,5 +498,6 @@ ngx_pinaud_exit_process(ngx_cycle_t *cycle)
 
     if (pmcf && pmcf->worker && pmcf->worker->redis) {
         ngx_pinaud_redis_close(pmcf->worker->redis);
+        ngx_pinaud_policies_destroy(pmcf->worker->policies);
     }
 }

@@ -364,6 +364,7 @@ struct ngx_pinaud_policy_s {
 };
 
 ngx_pinaud_policies_t *ngx_pinaud_policies_create(ngx_pool_t *pool);
+void ngx_pinaud_policies_destroy(ngx_pinaud_policies_t *policies);
 
 /*
  * The policy for an account and a team, with a reference more. Not fresh:

@@ -69,6 +69,18 @@ ngx_pinaud_policies_create(ngx_pool_t *pool)
 }
 
 
+void
+ngx_pinaud_policies_destroy(ngx_pinaud_policies_t *policies)
+{
+    ngx_queue_t  *q;
+
+    while (!ngx_queue_empty(&policies->lru)) {
+        q = ngx_queue_last(&policies->lru);
+        ngx_pinaud_policy_remove(ngx_queue_data(q, ngx_pinaud_policy_t, lru));
+    }
+}
+
+
 ngx_pinaud_policy_t *
 ngx_pinaud_policy_get(ngx_pinaud_policies_t *policies, ngx_str_t *account,
     ngx_str_t *team)

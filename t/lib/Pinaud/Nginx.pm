@@ -194,12 +194,12 @@ sub environment {
     my $path = "log_path=$self->{dir}/sanitizer/report";
 
     return {
-        ASAN_OPTIONS => "detect_leaks=1:$path:"
+        ASAN_OPTIONS => "detect_leaks=1:detect_odr_violation=0:$path:"
             . ($ENV{ASAN_OPTIONS} // ''),
         UBSAN_OPTIONS => "print_stacktrace=1:$path:"
             . ($ENV{UBSAN_OPTIONS} // ''),
         LSAN_OPTIONS => 'suppressions=' . $self->write('lsan',
-            "leak:ngx_event_process_init\n")
+            "leak:ngx_event_process_init\nleak:libssl.so\n")
             . ':' . ($ENV{LSAN_OPTIONS} // ''),
         %{ $self->{env} || {} },
     };
