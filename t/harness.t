@@ -14,6 +14,7 @@ use lib "$FindBin::Bin/lib";
 use IO::Socket::UNIX;
 use Pinaud::EvilRedis;
 use Pinaud::HTTP;
+use Pinaud::HTTP2;
 use Pinaud::Nginx;
 use Pinaud::Process;
 use Pinaud::Redis;

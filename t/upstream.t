@@ -14,6 +14,7 @@ use lib "$FindBin::Bin/lib";
 use Pinaud::Check;
 use Pinaud::Gateway;
 use Pinaud::HTTP;
+use Pinaud::HTTP2;
 use Pinaud::Nginx;
 use Pinaud::Process;
 use Test::More;

@@ -7,7 +7,7 @@ package Pinaud::HTTP;
 #   my $r = get($where, '/v5/...', team => 'growth');
 #   my $r = post($where, '/v5/...', '{"name": ...}', team => 'growth');
 #   my $r = request($where, 'PUT', '/v5/...', %options);
-#   my $r = h2($where, 'POST', '/v5/...', body => '...', %options);
+#                                       for HTTP/2 see Pinaud::HTTP2
 #
 #   $r->{status} $r->{body} $r->{headers}   the last: [[name, value], ...]
 #   $r->header('Content-Type')              first of them, or undef
@@ -18,7 +18,7 @@ package Pinaud::HTTP;
 #   $r->{elapsed}                           seconds
 #
 # $where is a port, 'host:port', 'unix:/path', or an object that has an
-# address method (h2_address, if it has one, for h2). Options:
+# address method. Options:
 #
 #   body => bytes            with Content-Length, unless:
 #   chunked => N             chunks of N bytes
@@ -29,7 +29,7 @@ package Pinaud::HTTP;
 #   headers => ['Name: v']   more lines
 #   host => '...'            Host
 #   timeout => 10            seconds for the whole exchange
-#   tls => { ca => 'file' }  TLS (also name, cert, key)
+#   tls => { ca => 'file' }  TLS (also name, cert, key, alpn)
 #
 # Step by step, on one connection:
 #
@@ -38,17 +38,13 @@ package Pinaud::HTTP;
 #   my $r = $c->response;             or $c->request('GET', '/', %options);
 #   $c->ended(1)                      the server closes within 1 s
 #   $c->close; $c->abort;             the latter by a reset
-#
-# h2 asks curl: prior knowledge without TLS, ALPN with it. Its length option
-# may only be undef: a body without content-length.
 
 use warnings;
 use strict;
 
 use Exporter qw(import);
-use Pinaud::Process;
 
-our @EXPORT = qw(get post request h2);
+our @EXPORT = qw(get post request);
 
 
 sub get {
@@ -82,94 +78,6 @@ sub connect {
     my ($class, $where, %opt) = @_;
 
     return Pinaud::HTTP::Connection->new($where, %opt);
-}
-
-
-# A server may answer before it has the whole body and then ask for no more of
-# it (RFC 9113, 8.1). Where that comes in a bad moment curl 7.88 fails and loses
-# the answer; it is asked again. It tells a stream's true error in other words.
-
-sub h2 {
-    my @args = @_;
-
-    for (1 .. 10) {
-        my $r = h2_once(@args);
-        return $r if $r->{status} || $r->{error}
-            !~ /^curl 92: curl: \(92\) Stream error in the HTTP\/2 framing/;
-    }
-
-    return Pinaud::HTTP::Response->none('curl lost each of 10 answers');
-}
-
-
-sub h2_once {
-    my ($where, $method, $target, %opt) = @_;
-
-    my $dir = temp_dir('h2');
-    my $tls = $opt{tls};
-
-    $where = $where->h2_address if ref $where && $where->can('h2_address');
-
-    my $url = ($tls ? 'https://' : 'http://')
-        . ($tls && $tls->{name} || '127.0.0.1');
-    my ($port) = address($where) =~ /(\d+)$/;
-
-    my @command = ('curl', '-sS', '--path-as-is', '-X', $method,
-        $tls ? '--http2' : '--http2-prior-knowledge',
-        '--max-time', $opt{timeout} // 10, '-D', "$dir/head",
-        '-o', "$dir/body", '-H', 'Accept:', '-H', 'User-Agent:');
-
-    if ($tls) {
-        push @command, '--resolve', "$tls->{name}:$port:127.0.0.1"
-            if $tls->{name};
-        push @command, $tls->{ca} ? ('--cacert', $tls->{ca}) : '-k';
-        push @command, '--cert', $tls->{cert}, '--key', $tls->{key}
-            if $tls->{cert};
-    }
-
-    my @lines = @{ $opt{headers} || [] };
-    push @lines, "X-Team: $opt{team}" if defined $opt{team};
-    push @lines, "Host: $opt{host}" if defined $opt{host};
-
-    if (defined $opt{body}) {
-        push @lines, 'Content-Type: ' . ($opt{type} // 'application/json')
-            unless exists $opt{type} && !defined $opt{type};
-
-        # an upload from a pipe has no length that curl could tell
-        push @command, exists $opt{length}
-            ? ('-T', '-') : ('--data-binary', '@-');
-
-        push @lines, 'Content-Type:'
-            if exists $opt{type} && !defined $opt{type};
-        push @lines, 'Expect:';
-    }
-
-    push @command, map { ('-H', $_) } @lines;
-    push @command, "$url:$port$target";
-
-    my $start = Time::HiRes::time();
-    my ($exit, $output) = defined $opt{body} && exists $opt{length}
-        ? run_command(['sh', '-c', 'cat | "$@"', 'sh', @command],
-            input => $opt{body})
-        : run_command(\@command, input => $opt{body} // '');
-
-    my $head = slurp("$dir/head");
-    my $body = slurp("$dir/body");
-    unlink "$dir/head", "$dir/body";
-    rmdir $dir;
-
-    return Pinaud::HTTP::Response->none("curl $exit: $output")
-        if $head !~ /\r\n\r\n\z/;
-
-    my @blocks = split /(?<=\r\n\r\n)/, $head;
-    my $r = Pinaud::HTTP::Response->parse($blocks[-1]);
-
-    $r->{body} = $body;
-    $r->{elapsed} = Time::HiRes::time() - $start;
-    $r->{continued} = grep { /^HTTP\S+ 100/ } @blocks;
-    $r->{error} = "curl $exit: $output" if $exit;
-
-    return $r;
 }
 
 
@@ -261,6 +169,7 @@ sub new {
             SSL_hostname => $name,
             SSL_verifycn_scheme => 'http',
             SSL_verifycn_name => $name,
+            $tls->{alpn} ? (SSL_alpn_protocols => $tls->{alpn}) : (),
             $tls->{cert} ? (SSL_use_cert => 1, SSL_cert_file => $tls->{cert},
                 SSL_key_file => $tls->{key}) : (),
         ) or die 'TLS: ' . IO::Socket::SSL::errstr() . "\n";
