@@ -17,14 +17,14 @@ local buckets, filled = {}, 0
 -- Merges "other" into "ring", both of one window and brought to one slot.
 
 local function merge(ring, other)
-    local counts = {}
+    local mine, others, counts = body_of(ring), body_of(other), {}
 
     ring.current = max(ring.current, other.current)
     ring.total = ring.current
 
     for at = 1, BODY_SIZE, 3 do
-        local count = max((unpack("<I3", ring.body, at)),
-                               (unpack("<I3", other.body, at)))
+        local count = max((unpack("<I3", mine, at)),
+                          (unpack("<I3", others, at)))
 
         ring.total = ring.total + count
         counts[#counts + 1] = pack("<I3", count)

@@ -26,7 +26,7 @@ local function take(ring, slot)
         count = ring.current
 
     elseif age > 0 and age <= KEPT_SLOTS then
-        count = unpack("<I3", ring.body, from + 1)
+        count = unpack("<I3", body_of(ring), from + 1)
 
     else
         return false

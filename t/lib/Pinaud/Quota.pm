@@ -25,7 +25,7 @@ use Pinaud::Process;
 use Pinaud::Redis;
 
 
-# Just before a slot of none of the windows begins
+# In the middle of things: no window's slot begins here
 use constant START => 1_795_515_925_123_456;
 
 
