@@ -262,6 +262,8 @@ struct ngx_pinaud_record_s {
     ngx_uint_t                    retry_after;   /* s */
     ngx_uint_t                    http_version;  /* the client's */
     ngx_str_t                     problem; /* body that replaces another's */
+    void                        (*finalize)(ngx_http_request_t *r,
+                                      ngx_int_t rc);
     ngx_chain_t                  *held_bufs;     /* Pinterest's answer so far */
     ngx_chain_t                 **held_last;
     off_t                         held_size;
@@ -493,6 +495,9 @@ ngx_pinaud_limit_t *ngx_pinaud_limit_tightest(ngx_pinaud_record_t *record);
 /* upstream: what Pinterest answered, and what nginx itself did */
 
 void ngx_pinaud_upstream_init(void);
+
+/* The request is being sent: learns of the end of its upstream. */
+void ngx_pinaud_upstream_watch(ngx_pinaud_record_t *record);
 
 /* Pinterest answered with 401. */
 void ngx_pinaud_upstream_401(ngx_pinaud_record_t *record);

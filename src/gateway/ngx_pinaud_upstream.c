@@ -20,6 +20,8 @@ static ngx_int_t ngx_pinaud_body_filter(ngx_http_request_t *r,
 static ngx_int_t ngx_pinaud_upstream_header(ngx_pinaud_record_t *record);
 static ngx_int_t ngx_pinaud_upstream_hold(ngx_pinaud_record_t *record,
     ngx_chain_t *in);
+static void ngx_pinaud_upstream_finalize(ngx_http_request_t *r,
+    ngx_int_t rc);
 static ngx_int_t ngx_pinaud_upstream_keep(ngx_pinaud_record_t *record,
     ngx_buf_t *from);
 static ngx_int_t ngx_pinaud_upstream_replace(ngx_pinaud_record_t *record,
@@ -143,17 +145,15 @@ ngx_pinaud_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 static ngx_int_t
 ngx_pinaud_upstream_hold(ngx_pinaud_record_t *record, ngx_chain_t *in)
 {
-    ngx_uint_t           last, flush;
+    ngx_uint_t           last;
     ngx_chain_t         *cl;
     ngx_http_request_t  *r;
 
     r = record->request;
     last = 0;
-    flush = 0;
 
     for (cl = in; cl; cl = cl->next) {
         last |= cl->buf->last_buf;
-        flush |= cl->buf->flush;
 
         if (ngx_pinaud_upstream_keep(record, cl->buf) != NGX_OK) {
             return NGX_ERROR;
@@ -170,24 +170,50 @@ ngx_pinaud_upstream_hold(ngx_pinaud_record_t *record, ngx_chain_t *in)
         return ngx_http_next_body_filter(r, record->held_bufs);
     }
 
-    if (flush && r->upstream->peer.connection == NULL) {
+    return NGX_OK;
+}
 
-        /* nginx gave the upstream up before the answer's end */
 
-        record->held = 0;
+/*
+ * nginx is done with the upstream. Where the answer's end did not come, this
+ * is the only place that learns of it in time to answer something else.
+ */
 
-        if (ngx_pinaud_answer_replace(record, PINAUD_PROBLEM_OUTCOME_UNKNOWN,
-                                      0, NULL)
-            != NGX_OK
-            || ngx_pinaud_upstream_header(record) == NGX_ERROR)
-        {
-            return NGX_ERROR;
-        }
+static void
+ngx_pinaud_upstream_finalize(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_pinaud_record_t  *record;
 
-        return ngx_pinaud_upstream_replace(record, in);
+    record = ngx_http_get_module_ctx(r, ngx_pinaud_module);
+
+    record->finalize(r, rc);
+
+    if (!record->held || (rc != NGX_ERROR && rc < NGX_HTTP_BAD_GATEWAY)) {
+        return;
     }
 
-    return NGX_OK;
+    record->held = 0;
+    r->keepalive = 0;
+
+    if (ngx_pinaud_answer_replace(record, PINAUD_PROBLEM_OUTCOME_UNKNOWN, 0,
+                                  NULL)
+        == NGX_OK
+        && ngx_pinaud_upstream_header(record) != NGX_ERROR)
+    {
+        (void) ngx_pinaud_upstream_replace(record, NULL);
+    }
+}
+
+
+void
+ngx_pinaud_upstream_watch(ngx_pinaud_record_t *record)
+{
+    ngx_http_upstream_t  *u;
+
+    u = record->request->upstream;
+
+    record->finalize = u->finalize_request;
+    u->finalize_request = ngx_pinaud_upstream_finalize;
 }
 
 
