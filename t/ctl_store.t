@@ -181,6 +181,8 @@ my @wrong = (
         qw(credential put main --access-token-file -), { input => TOKEN }],
     [['HSET', 'pinaud:credential:{main}', 'expires', '9' x 30],
         qr/something else than it should: its expires$/, qw(usage)],
+    [['HSET', 'pinaud:credential:{main}', 'tier', 'gold'],
+        qr/something else than it should: its tier$/, qw(credential list)],
     [['HSET', "pinaud:account:$id", 'credential', 'a b'],
         qr/something else than it should: its credential$/, qw(usage)],
     [['HSET', "pinaud:account:$id", 'team:a b', ''],
@@ -211,6 +213,14 @@ $ctl->enrol;
 $redis->cmd('SADD', 'pinaud:accounts', '99');
 done($ctl, 0, qr/\A.*\n$id .*\n\z/, '', 'a name without a record',
     qw(account list));
+
+# what is only shown is nothing that a terminal obeys
+
+$redis->cmd('HSET', 'pinaud:credential:{main}', 'scope', "ads:write \e[31m\xff");
+done($ctl, 0, qr/^scope +ads:write \?\[31m\?$/m, '', 'a scope of anything',
+    qw(credential show main));
+is $ctl->must(qw(credential list --json))->{json}[0]{scope},
+    'ads:write ?[31m?', 'a scope of anything: JSON';
 
 # two operators at once, on the same record: no change is lost
 

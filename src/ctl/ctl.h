@@ -140,6 +140,7 @@ char *ctl_copy(ctl_t *ctl, const char *text, size_t len);
 
 /* A copy without what a terminal would obey. */
 char *ctl_printable(ctl_t *ctl, const char *text, size_t len);
+const char *ctl_number(ctl_t *ctl, uint64_t number);
 redisReply *ctl_own(ctl_t *ctl, redisReply *reply);
 void ctl_pool_free(ctl_t *ctl);
 
@@ -162,6 +163,9 @@ void ctl_print_json(json_t *value);
 
 /* "1, 2, 3", and how many more where there are many. */
 const char *ctl_some(ctl_t *ctl, const char **names, unsigned n);
+
+/* Adds a value to an array, and gives it up. */
+void ctl_json_append(json_t *array, json_t *value);
 
 /* A JSON string or null. */
 json_t *ctl_json_text(const char *text);
@@ -320,6 +324,15 @@ int ctl_secret_record_read(ctl_t *ctl, const char *name,
     ctl_secret_t *secret);
 int ctl_account_read(ctl_t *ctl, const char *id, ctl_account_t *account);
 
+ctl_team_t *ctl_account_team(const ctl_account_t *account, const char *name);
+
+/* Key of a thing, in the pool. */
+const char *ctl_key(ctl_t *ctl, size_t (*make)(char *to, const char *name,
+    size_t len), const char *name);
+
+
+/* ctl_set.c: all records of a kind */
+
 /* Members of a set, sorted; each passes "check". */
 int ctl_members(ctl_t *ctl, const char *key,
     int (*check)(const unsigned char *text, size_t len),
@@ -330,12 +343,6 @@ int ctl_credentials_read(ctl_t *ctl, int watch, ctl_credential_t **all,
     unsigned *n);
 int ctl_accounts_read(ctl_t *ctl, int watch, ctl_account_t **all,
     unsigned *n);
-
-ctl_team_t *ctl_account_team(const ctl_account_t *account, const char *name);
-
-/* Key of a thing, in the pool. */
-const char *ctl_key(ctl_t *ctl, size_t (*make)(char *to, const char *name,
-    size_t len), const char *name);
 
 
 /* ctl_plan.c: from what is to what shall be */
@@ -365,6 +372,7 @@ extern const ctl_command_t  ctl_policy_commands[];
 extern const ctl_command_t  ctl_usage_commands[];
 extern const ctl_command_t  ctl_validate_commands[];
 
+int ctl_credential_put(ctl_t *ctl);
 int ctl_credential_list(ctl_t *ctl);
 int ctl_credential_show(ctl_t *ctl);
 

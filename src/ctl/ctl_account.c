@@ -245,7 +245,7 @@ ctl_account_list(ctl_t *ctl)
         ctl_row(table, all[i].id, all[i].credential,
                 ctl_limits_text(ctl, &all[i].limits),
                 ctl_format(ctl, "%u", all[i].nteams));
-        json_array_append_new(array, ctl_account_json(ctl, &all[i]));
+        ctl_json_append(array, ctl_account_json(ctl, &all[i]));
     }
 
     ctl_print(ctl, table, array);
@@ -317,7 +317,7 @@ ctl_account_json(ctl_t *ctl, const ctl_account_t *account)
     teams = json_array();
 
     for (i = 0; i < account->nteams; i++) {
-        json_array_append_new(teams,
+        ctl_json_append(teams,
             json_pack("{s:s, s:o}", "team", account->teams[i].name, "limits",
                       ctl_limits_json(ctl, &account->teams[i].limits)));
     }

@@ -156,7 +156,7 @@ ctl_report_json(ctl_t *ctl)
         fields = json_array();
 
         for (field = change->fields; field; field = field->next) {
-            json_array_append_new(fields,
+            ctl_json_append(fields,
                 json_pack("{s:s, s:s?, s:s?}", "field", field->name,
                           "before", field->before, "after", field->after));
         }
@@ -170,7 +170,7 @@ ctl_report_json(ctl_t *ctl)
 
         json_object_set_new(item, "action", json_string(change->action));
         json_object_set_new(item, "fields", fields);
-        json_array_append_new(array, item);
+        ctl_json_append(array, item);
     }
 
     ctl_print_json(json_pack("{s:b, s:o}", "changed", ctl_changed(ctl),

@@ -99,11 +99,11 @@ ctl_list(ctl_t *ctl, pinaud_keyring_t *ring)
         ctl_row(table, all[i].name, all[i].tier,
                 ctl_limits_text(ctl, &all[i].limits),
                 ctl_limits_text(ctl, &all[i].limits_all),
-                ctl_format(ctl, "%llu", (unsigned long long) all[i].version),
+                ctl_number(ctl, all[i].version),
                 all[i].token ? ctl_expiry(ctl, all[i].expires, now) : NULL,
                 state.state);
 
-        json_array_append_new(array,
+        ctl_json_append(array,
                               ctl_summary_json(ctl, &all[i], &state, now));
     }
 
@@ -207,8 +207,7 @@ ctl_show_text(ctl_t *ctl, const ctl_shown_t *shown)
     ctl_line("limit-all", ctl_limits_text(ctl, &credential->limits_all));
 
     if (credential->token) {
-        ctl_line("version", ctl_format(ctl, "%llu",
-                                (unsigned long long) credential->version));
+        ctl_line("version", ctl_number(ctl, credential->version));
         ctl_line("expires", ctl_expiry(ctl, credential->expires,
                                        shown->now));
         ctl_line("sealed by", state->sealed_by);
@@ -258,7 +257,7 @@ ctl_show_json(ctl_t *ctl, const ctl_shown_t *shown)
     accounts = json_array();
 
     for (i = 0; i < shown->naccounts; i++) {
-        json_array_append_new(accounts, json_string(shown->accounts[i]));
+        ctl_json_append(accounts, json_string(shown->accounts[i]));
     }
 
     json_object_set_new(object, "accounts", accounts);

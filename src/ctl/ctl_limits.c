@@ -81,7 +81,7 @@ ctl_limits_json(ctl_t *ctl, const pinaud_limits_t *limits)
     array = json_array();
 
     for (i = 0; i < limits->count; i++) {
-        json_array_append_new(array,
+        ctl_json_append(array,
             json_string(ctl_limit_text(ctl, &limits->limit[i])));
     }
 

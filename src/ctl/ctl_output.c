@@ -180,6 +180,17 @@ ctl_some(ctl_t *ctl, const char **names, unsigned n)
 }
 
 
+/* What is no UTF-8 makes no JSON: better nothing than a part of it. */
+
+void
+ctl_json_append(json_t *array, json_t *value)
+{
+    if (json_array_append_new(array, value) != 0) {
+        exit(ctl_fail(CTL_REFUSED, "cannot print JSON"));
+    }
+}
+
+
 json_t *
 ctl_json_text(const char *text)
 {

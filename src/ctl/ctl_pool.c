@@ -81,6 +81,13 @@ ctl_format(ctl_t *ctl, const char *fmt, ...)
 }
 
 
+const char *
+ctl_number(ctl_t *ctl, uint64_t number)
+{
+    return ctl_format(ctl, "%llu", (unsigned long long) number);
+}
+
+
 redisReply *
 ctl_own(ctl_t *ctl, redisReply *reply)
 {

@@ -16,6 +16,8 @@ static int ctl_record_format(const char *key, const redisReply *hash);
 static const redisReply *ctl_record_field(const redisReply *hash,
     const char *name);
 static const char *ctl_record_text(const redisReply *hash, const char *name);
+static const char *ctl_record_shown(ctl_t *ctl, const redisReply *hash,
+    const char *name);
 static int ctl_record_number(const char *key, const redisReply *hash,
     const char *name, uint64_t *value);
 static int ctl_record_limits(const char *key, const redisReply *hash,
@@ -23,9 +25,7 @@ static int ctl_record_limits(const char *key, const redisReply *hash,
 static int ctl_account_teams(ctl_t *ctl, const char *key,
     const redisReply *hash, ctl_account_t *account);
 static int ctl_record_bad(const char *key, const char *name);
-static int ctl_text_compare(const void *one, const void *two);
 static int ctl_team_compare(const void *one, const void *two);
-static int ctl_watch_all(ctl_t *ctl, const char **keys, unsigned n);
 
 
 int
@@ -49,9 +49,13 @@ ctl_credential_read(ctl_t *ctl, const char *name,
 
     credential->exists = 1;
     credential->tier = ctl_record_text(hash, "tier");
-    credential->scope = ctl_record_text(hash, "scope");
+    credential->scope = ctl_record_shown(ctl, hash, "scope");
 
-    if (credential->tier == NULL) {
+    if (credential->tier == NULL
+        || (strcmp(credential->tier, "custom") != 0
+            && !ctl_limits_tier(credential->tier, &credential->limits,
+                                &credential->limits_all)))
+    {
         return ctl_record_bad(key, "tier");
     }
 
@@ -92,7 +96,7 @@ ctl_secret_record_read(ctl_t *ctl, const char *name, ctl_secret_t *secret)
     }
 
     secret->exists = 1;
-    secret->client_id = ctl_record_text(hash, "client_id");
+    secret->client_id = ctl_record_shown(ctl, hash, "client_id");
     secret->client_secret = (ctl_record_field(hash, "client_secret") != NULL);
     secret->refresh = (ctl_record_field(hash, "refresh") != NULL);
 
@@ -183,155 +187,6 @@ ctl_account_teams(ctl_t *ctl, const char *key, const redisReply *hash,
     }
 
     return CTL_DONE;
-}
-
-
-int
-ctl_members(ctl_t *ctl, const char *key,
-    int (*check)(const unsigned char *text, size_t len),
-    const char ***members, unsigned *n)
-{
-    size_t        i;
-    redisReply   *reply, *member;
-    ctl_words_t  *words;
-
-    words = ctl_words(ctl, "SMEMBERS", key, NULL);
-    reply = ctl_ask(ctl, words, REDIS_REPLY_ARRAY);
-
-    if (reply == NULL) {
-        return CTL_STORE;
-    }
-
-    *n = (unsigned) reply->elements;
-    *members = ctl_alloc(ctl, sizeof(char *) * (reply->elements + 1));
-
-    for (i = 0; i < reply->elements; i++) {
-        member = reply->element[i];
-
-        if (member->type != REDIS_REPLY_STRING
-            || !check((unsigned char *) member->str, (size_t) member->len))
-        {
-            return ctl_fail(CTL_STORE, "%s has a member that is no name or "
-                            "id", key);
-        }
-
-        (*members)[i] = member->str;
-    }
-
-    qsort(*members, *n, sizeof(char *), ctl_text_compare);
-
-    return CTL_DONE;
-}
-
-
-int
-ctl_credentials_read(ctl_t *ctl, int watch, ctl_credential_t **all,
-    unsigned *n)
-{
-    int           rc;
-    unsigned      i, found;
-    const char  **keys, **names;
-
-    if (watch && ctl_watch(ctl, PINAUD_KEY_CREDENTIALS) != CTL_DONE) {
-        return CTL_STORE;
-    }
-
-    rc = ctl_members(ctl, PINAUD_KEY_CREDENTIALS, pinaud_is_name, &names,
-                     &found);
-
-    if (rc != CTL_DONE) {
-        return rc;
-    }
-
-    *all = ctl_alloc(ctl, sizeof(ctl_credential_t) * (found + 1));
-    *n = 0;
-
-    keys = ctl_alloc(ctl, sizeof(char *) * (found + 1));
-
-    for (i = 0; i < found; i++) {
-        keys[i] = ctl_key(ctl, pinaud_key_credential, names[i]);
-    }
-
-    if (watch && ctl_watch_all(ctl, keys, found) != CTL_DONE) {
-        return CTL_STORE;
-    }
-
-    for (i = 0; i < found; i++) {
-        rc = ctl_credential_read(ctl, names[i], &(*all)[*n]);
-
-        if (rc != CTL_DONE) {
-            return rc;
-        }
-
-        *n += (*all)[*n].exists;
-    }
-
-    return CTL_DONE;
-}
-
-
-int
-ctl_accounts_read(ctl_t *ctl, int watch, ctl_account_t **all, unsigned *n)
-{
-    int           rc;
-    unsigned      i, found;
-    const char  **ids, **keys;
-
-    if (watch && ctl_watch(ctl, PINAUD_KEY_ACCOUNTS) != CTL_DONE) {
-        return CTL_STORE;
-    }
-
-    rc = ctl_members(ctl, PINAUD_KEY_ACCOUNTS, pinaud_is_account, &ids,
-                     &found);
-
-    if (rc != CTL_DONE) {
-        return rc;
-    }
-
-    *all = ctl_alloc(ctl, sizeof(ctl_account_t) * (found + 1));
-    *n = 0;
-
-    keys = ctl_alloc(ctl, sizeof(char *) * (found + 1));
-
-    for (i = 0; i < found; i++) {
-        keys[i] = ctl_key(ctl, pinaud_key_account, ids[i]);
-    }
-
-    if (watch && ctl_watch_all(ctl, keys, found) != CTL_DONE) {
-        return CTL_STORE;
-    }
-
-    for (i = 0; i < found; i++) {
-        rc = ctl_account_read(ctl, ids[i], &(*all)[*n]);
-
-        if (rc != CTL_DONE) {
-            return rc;
-        }
-
-        *n += (*all)[*n].exists;
-    }
-
-    return CTL_DONE;
-}
-
-
-static int
-ctl_watch_all(ctl_t *ctl, const char **keys, unsigned n)
-{
-    unsigned      i;
-    ctl_words_t  *words;
-
-    if (n == 0) {
-        return CTL_DONE;
-    }
-
-    words = ctl_words(ctl, "WATCH", NULL);
-
-    for (i = 0; i < n; i++) {
-        ctl_word(ctl, words, keys[i]);
-    }
-
-    return ctl_ask(ctl, words, REDIS_REPLY_STATUS) ? CTL_DONE : CTL_STORE;
 }
 
 
@@ -439,6 +294,32 @@ ctl_record_text(const redisReply *hash, const char *name)
 }
 
 
+/* The same of what is only shown: nothing in it is for a terminal to obey. */
+
+static const char *
+ctl_record_shown(ctl_t *ctl, const redisReply *hash, const char *name)
+{
+    char        *copy, *p;
+    const char  *text;
+
+    text = ctl_record_text(hash, name);
+
+    if (text == NULL) {
+        return NULL;
+    }
+
+    copy = ctl_copy(ctl, text, strlen(text));
+
+    for (p = copy; *p; p++) {
+        if (*p < 0x20 || *p > 0x7e) {
+            *p = '?';
+        }
+    }
+
+    return copy;
+}
+
+
 /* 0 where there is none. */
 
 static int
@@ -488,13 +369,6 @@ ctl_record_bad(const char *key, const char *name)
 {
     return ctl_fail(CTL_STORE, "%s holds something else than it should: its "
                     "%s", key, name);
-}
-
-
-static int
-ctl_text_compare(const void *one, const void *two)
-{
-    return strcmp(*(const char *const *) one, *(const char *const *) two);
 }
 
 

@@ -296,7 +296,7 @@ ctl_team_list(ctl_t *ctl)
 
             ctl_row(table, team->name, all[i].id,
                     ctl_limits_text(ctl, &team->limits));
-            json_array_append_new(array,
+            ctl_json_append(array,
                 json_pack("{s:s, s:s, s:o}", "team", team->name, "account",
                           all[i].id, "limits",
                           ctl_limits_json(ctl, &team->limits)));

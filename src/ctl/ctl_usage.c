@@ -285,7 +285,7 @@ ctl_usage_add(ctl_usage_t *usage, const ctl_bucket_t *bucket,
                 ctl_format(ctl, "%lld", used), ctl_format(ctl, "%lld", left),
                 reset ? ctl_span(ctl, (uint64_t) reset) : NULL);
 
-        json_array_append_new(limits,
+        ctl_json_append(limits,
             json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "limit", text,
                       "n", (json_int_t) n,
                       "window", (json_int_t) one.limit[0].window,
@@ -297,7 +297,7 @@ ctl_usage_add(ctl_usage_t *usage, const ctl_bucket_t *bucket,
         ctl_row(usage->table, bucket->title, "none", NULL, NULL, NULL);
     }
 
-    json_array_append_new(usage->array,
+    ctl_json_append(usage->array,
         json_pack("{s:s, s:s, s:s?, s:s?, s:o}", "bucket", bucket->kind,
                   "credential", bucket->credential, "account",
                   bucket->account, "team", bucket->team, "limits", limits));

@@ -208,7 +208,7 @@ ctl_validate_file(ctl_t *ctl, const pinaud_audience_contract_t *contract,
     }
 
     if (ctl->json) {
-        json_array_append_new(array, ctl_validate_json(&validated));
+        ctl_json_append(array, ctl_validate_json(&validated));
 
     } else {
         ctl_validate_text(ctl, &validated);
@@ -296,7 +296,7 @@ ctl_validate_json(const ctl_validated_t *validated)
     edits = json_array();
 
     for (edit = verdict->edits; edit; edit = edit->next) {
-        json_array_append_new(edits,
+        ctl_json_append(edits,
             json_stringn((const char *) edit->pointer, edit->pointer_len));
     }
 
@@ -336,7 +336,7 @@ ctl_validate_errors(const pinaud_audience_verdict_t *verdict)
                              error->pointer_len));
         }
 
-        json_array_append_new(array, item);
+        ctl_json_append(array, item);
     }
 
     return array;
