@@ -1,5 +1,7 @@
 # Two commands: "make run" shows it working, "make test" proves it.
 
+SHELL := /bin/bash
+
 NGINX_SRC ?= /usr/share/nginx/src
 CC ?= cc
 CLANG ?= clang
@@ -11,11 +13,15 @@ INCS := -Isrc/audience -Isrc/store -Isrc/ctl -I$(BUILD)
 LIBS := -lhiredis -ljansson -lcrypto -lcurl
 
 PURE := $(wildcard src/audience/*.c src/store/*.c)
-HEADERS := $(wildcard src/*/*.h)
+HEADERS := $(wildcard src/*/*.h t/*/*.h)
 SCRIPTS := $(wildcard src/store/*.lua)
 MODULE_SRCS := ngx_pinaud_module.c $(wildcard src/gateway/*.c)
 TESTS := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*_test.c))
 FUZZERS := $(patsubst t/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard t/fuzz/*_fuzz.c))
+
+# seconds that each fuzzer runs within "make test", and by "make fuzz"
+FUZZ_SHORT ?= 10
+FUZZ_LONG ?= 600
 
 
 all: module pinaudctl
@@ -27,8 +33,8 @@ pinaudctl: $(BUILD)/pinaudctl
 # The module is built the way nginx builds add-ons, in a folder of its own.
 
 $(BUILD)/nginx/Makefile: config
-	mkdir -p $(BUILD)
-	cd $(NGINX_SRC) && . ./conf_flags && ./configure \
+	@mkdir -p $(BUILD); echo "  configure the module for $$(nginx -v 2>&1)"
+	@cd $(NGINX_SRC) && . ./conf_flags && ./configure \
 	    "$${NGX_CONF_FLAGS[@]}" --builddir=$(BUILD)/nginx \
 	    --with-cc-opt='$(CFLAGS) -Wextra' \
 	    --add-dynamic-module=$(CURDIR) > $(BUILD)/configure.log \
@@ -36,38 +42,94 @@ $(BUILD)/nginx/Makefile: config
 
 $(BUILD)/ngx_pinaud_module.so: $(BUILD)/nginx/Makefile $(MODULE_SRCS) \
     $(PURE) $(HEADERS) $(BUILD)/pinaud_scripts.h
-	$(MAKE) -C $(NGINX_SRC) -f $(BUILD)/nginx/Makefile modules \
+	@cmp -s $(BUILD)/pinaud_scripts.h $(BUILD)/nginx/pinaud_scripts.h \
+	    || cp $(BUILD)/pinaud_scripts.h $(BUILD)/nginx/
+	@echo "  cc build/ngx_pinaud_module.so"
+	@$(MAKE) -C $(NGINX_SRC) -f $(BUILD)/nginx/Makefile modules \
 	    > $(BUILD)/module.log 2>&1 || { cat $(BUILD)/module.log; exit 1; }
-	cp $(BUILD)/nginx/ngx_pinaud_module.so $@.tmp && mv $@.tmp $@
+	@cp $(BUILD)/nginx/ngx_pinaud_module.so $@.tmp && mv $@.tmp $@
 
 $(BUILD)/pinaud_scripts.h: src/store/embed.sh $(SCRIPTS)
-	mkdir -p $(BUILD)
-	sh src/store/embed.sh $@
+	@mkdir -p $(BUILD)
+	@sh src/store/embed.sh $@
 
 $(BUILD)/pinaudctl: $(wildcard src/ctl/*.c) $(PURE) $(HEADERS) \
     $(BUILD)/pinaud_scripts.h
-	$(CC) $(CFLAGS) $(WARN) $(INCS) -o $@ $(filter %.c,$^) $(LIBS)
+	@echo "  cc build/pinaudctl"
+	@$(CC) $(CFLAGS) $(WARN) $(INCS) -o $@.tmp $(filter %.c,$^) $(LIBS) \
+	    && mv $@.tmp $@
 
 
-unit: $(TESTS)
-	@for test in $(TESTS); do $$test || exit 1; done
+deps:
+	sh t/tools/deps.sh
 
-$(BUILD)/unit/%: t/unit/%.c $(PURE) $(HEADERS) $(BUILD)/pinaud_scripts.h
-	mkdir -p $(BUILD)/unit
-	$(CC) -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer \
-	    $(WARN) $(INCS) -o $@ $< $(PURE) $(LIBS) -lcmocka
+run:
+	@sh t/tools/deps.sh run
+	@$(MAKE) --no-print-directory -s all
+	@perl t/run.pl
 
 
-fuzz: $(FUZZERS)
+# All of it, with a line at the end that counts.
 
-$(BUILD)/fuzz/%: t/fuzz/%.c $(PURE) $(HEADERS) $(BUILD)/pinaud_scripts.h
-	mkdir -p $(BUILD)/fuzz
-	$(CLANG) -O1 -g -fsanitize=fuzzer,address,undefined \
-	    -fno-sanitize-recover=undefined $(WARN) $(INCS) -o $@ $< $(PURE) $(LIBS)
+test:
+	@sh t/tools/deps.sh
+	@$(MAKE) --no-print-directory all unit-build fuzz-build asan-build
+	@perl t/tools/test.pl
+
+unit-build: $(TESTS)
+
+fuzz-build: $(FUZZERS)
+
+asan-build:
+	@echo "  nginx and the module with sanitizers"
+	@bash t/tools/nginx_asan.sh $(BUILD)/asan
+
+unit: unit-build
+	perl t/tools/test.pl unit
+
+test-nginx: all
+	perl t/tools/test.pl nginx
+
+test-asan: all asan-build
+	perl t/tools/test.pl asan
+
+fuzz: fuzz-build
+	FUZZ_SECONDS=$(FUZZ_LONG) perl t/tools/test.pl fuzz
+
+bench: all
+	sh t/tools/deps.sh
+	perl t/bench/bench.pl
+
+# The unit tests and the fuzzers take the pure sources once each, compiled
+# for them.
+
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+    -fno-omit-frame-pointer
+UNIT_FLAGS := -O1 -g $(SANITIZE) $(WARN) $(INCS)
+FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link $(SANITIZE) $(WARN) $(INCS)
+UNIT_OBJS := $(patsubst src/%.c,$(BUILD)/unit/%.o,$(PURE))
+FUZZ_OBJS := $(patsubst src/%.c,$(BUILD)/fuzz/%.o,$(PURE))
+
+$(BUILD)/unit/%.o: src/%.c $(HEADERS) $(BUILD)/pinaud_scripts.h
+	@mkdir -p $(@D); echo "  cc $(patsubst $(BUILD)/%,%,$@)"
+	@$(CC) $(UNIT_FLAGS) -c -o $@ $<
+
+$(BUILD)/unit/%: t/unit/%.c $(UNIT_OBJS)
+	@echo "  cc $(patsubst $(BUILD)/%,%,$@)"
+	@$(CC) $(UNIT_FLAGS) -o $@ $^ $(LIBS) -lcmocka
+
+$(BUILD)/fuzz/%.o: src/%.c $(HEADERS) $(BUILD)/pinaud_scripts.h
+	@mkdir -p $(@D); echo "  clang $(patsubst $(BUILD)/%,%,$@)"
+	@$(CLANG) $(FUZZ_FLAGS) -c -o $@ $<
+
+$(BUILD)/fuzz/%: t/fuzz/%.c $(FUZZ_OBJS)
+	@echo "  clang $(patsubst $(BUILD)/%,%,$@)"
+	@$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all module pinaudctl unit fuzz clean
-SHELL := /bin/bash
+.PHONY: all module pinaudctl deps run test unit-build fuzz-build asan-build \
+    unit test-nginx test-asan fuzz bench clean
+.SECONDARY: $(UNIT_OBJS) $(FUZZ_OBJS)

@@ -16,6 +16,9 @@ static ngx_int_t ngx_pinaud_answer_text(ngx_http_request_t *r,
     json_t *document, ngx_str_t *text);
 static void ngx_pinaud_answer_type(ngx_http_request_t *r, ngx_uint_t problem);
 static ngx_uint_t ngx_pinaud_answer_plain(ngx_http_request_t *r);
+static ngx_uint_t ngx_pinaud_answer_admits(ngx_str_t *accept,
+    ngx_uint_t *json);
+static ngx_uint_t ngx_pinaud_answer_excluded(u_char *p, u_char *last);
 static json_t *ngx_pinaud_answer_violated(ngx_pinaud_record_t *record);
 static void ngx_pinaud_answer_outcome(ngx_pinaud_record_t *record,
     pinaud_problem_e id);
@@ -288,14 +291,12 @@ ngx_pinaud_answer_type(ngx_http_request_t *r, ngx_uint_t problem)
 
 /*
  * Whether Accept names application/json and nothing that admits
- * application/problem+json. Ranges are told apart by their type alone, since
- * no client is known that rules a type out by "q=0".
+ * application/problem+json.
  */
 
 static ngx_uint_t
 ngx_pinaud_answer_plain(ngx_http_request_t *r)
 {
-    u_char           *p, *last, *end;
     ngx_uint_t        i, json;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
@@ -317,53 +318,100 @@ ngx_pinaud_answer_plain(ngx_http_request_t *r)
             i = 0;
         }
 
-        if (h[i].key.len != 6
-            || ngx_strncmp(h[i].lowcase_key, "accept", 6) != 0)
+        if (h[i].key.len == 6
+            && ngx_strncmp(h[i].lowcase_key, "accept", 6) == 0
+            && ngx_pinaud_answer_admits(&h[i].value, &json))
         {
-            continue;
-        }
-
-        p = h[i].value.data;
-        last = p + h[i].value.len;
-
-        while (p < last) {
-
-            while (p < last && (*p == ' ' || *p == '\t' || *p == ',')) {
-                p++;
-            }
-
-            for (end = p; end < last && *end != ',' && *end != ';'
-                          && *end != ' ' && *end != '\t'; end++)
-            {
-                /* void */
-            }
-
-            if ((end - p == 3 && ngx_strncmp(p, "*/*", 3) == 0)
-                || (end - p == 13
-                    && ngx_strncasecmp(p, (u_char *) "application/*", 13) == 0)
-                || (end - p == 24
-                    && ngx_strncasecmp(p, (u_char *) "application/problem+json",
-                                       24)
-                       == 0))
-            {
-                return 0;
-            }
-
-            if (end - p == 16
-                && ngx_strncasecmp(p, (u_char *) "application/json", 16) == 0)
-            {
-                json = 1;
-            }
-
-            while (end < last && *end != ',') {
-                end++;
-            }
-
-            p = end;
+            return 0;
         }
     }
 
     return json;
+}
+
+
+/* Whether a list of media ranges admits problem+json; json: whether JSON. */
+
+static ngx_uint_t
+ngx_pinaud_answer_admits(ngx_str_t *accept, ngx_uint_t *json)
+{
+    size_t   len;
+    u_char  *p, *last, *end, *next;
+
+    p = accept->data;
+    last = p + accept->len;
+
+    for ( /* void */ ; p < last; p = next + 1) {
+
+        next = ngx_strlchr(p, last, ',');
+        next = next ? next : last;
+
+        while (p < next && (*p == ' ' || *p == '\t')) {
+            p++;
+        }
+
+        for (end = p; end < next && *end != ';' && *end != ' '
+                      && *end != '\t'; end++)
+        {
+            /* void */
+        }
+
+        if (ngx_pinaud_answer_excluded(end, next)) {
+            continue;
+        }
+
+        len = end - p;
+
+        if ((len == 3 && ngx_strncmp(p, "*/*", 3) == 0)
+            || (len == 13
+                && ngx_strncasecmp(p, (u_char *) "application/*", 13) == 0)
+            || (len == 24
+                && ngx_strncasecmp(p, (u_char *) "application/problem+json",
+                                   24)
+                   == 0))
+        {
+            return 1;
+        }
+
+        if (len == 16
+            && ngx_strncasecmp(p, (u_char *) "application/json", 16) == 0)
+        {
+            *json = 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* Whether a range's parameters have "q=0", which rules it out. */
+
+static ngx_uint_t
+ngx_pinaud_answer_excluded(u_char *p, u_char *last)
+{
+    while (p < last) {
+
+        if (*p == ';' || *p == ' ' || *p == '\t') {
+            p++;
+            continue;
+        }
+
+        if (last - p >= 3 && (*p | 0x20) == 'q' && p[1] == '='
+            && p[2] == '0')
+        {
+            for (p += 3; p < last && (*p == '.' || *p == '0'); p++) {
+                /* void */
+            }
+
+            return p == last || *p == ';' || *p == ' ' || *p == '\t';
+        }
+
+        while (p < last && *p != ';') {
+            p++;
+        }
+    }
+
+    return 0;
 }
 
 

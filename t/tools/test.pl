@@ -1,0 +1,160 @@
+#!/usr/bin/perl
+
+# Copyright (C) the ngx_pinaud_module authors
+
+# Runs the tests that were built and ends with a line that counts them:
+#
+#     test.pl [unit] [fuzz] [nginx] [asan]       all of these unless told
+#
+# A unit test's case, a fuzzer's run and a line of TAP count one each. What a
+# group prints goes to build/test/; of what fails, the end is shown.
+
+use warnings;
+use strict;
+
+use Cwd qw(abs_path);
+use File::Basename qw(basename dirname);
+
+my $top = abs_path(dirname($0) . '/../..');
+my $build = "$top/build";
+my $seconds = $ENV{FUZZ_SECONDS} // 10;
+my ($passed, $failed) = (0, 0);
+
+my %groups = (unit => \&unit, fuzz => \&fuzz, nginx => \&nginx,
+    asan => \&asan);
+my @groups = @ARGV ? @ARGV : qw(unit fuzz nginx asan);
+
+chdir $top or die "$top: $!\n";
+mkdir "$build/test";
+$ENV{PERL5LIB} = join ':', "$top/t/lib", $ENV{PERL5LIB} // ();
+$| = 1;
+
+for my $group (@groups) {
+    my $run = $groups{$group} or die "usage: test.pl [unit|fuzz|nginx|asan]\n";
+
+    print "\n$group\n";
+    $run->();
+}
+
+print "\n$passed passed, $failed failed\n";
+exit($failed || !$passed ? 1 : 0);
+
+
+sub count {
+    my ($name, $good, $bad, $output) = @_;
+
+    $passed += $good;
+    $failed += $bad;
+
+    printf "  %-28s %4d passed%s\n", $name, $good,
+        $bad ? ", $bad FAILED" : '';
+    print tail($output) if $bad && defined $output;
+}
+
+
+sub tail {
+    my @lines = split /^/, $_[0];
+
+    splice @lines, 0, @lines - 40 if @lines > 40;
+
+    return join '', map { "    $_" } @lines;
+}
+
+
+# A program's exit status and what it printed, which is kept too.
+
+sub run {
+    my ($name, @command) = @_;
+
+    my $log = "$build/test/$name.log";
+    my $pid = fork // die "fork: $!\n";
+
+    if ($pid == 0) {
+        open STDOUT, '>', $log or die "$log: $!\n";
+        open STDERR, '>&', \*STDOUT or die "dup: $!\n";
+        exec @command or die "$command[0]: $!\n";
+    }
+
+    waitpid $pid, 0;
+    my $status = $?;
+
+    open my $file, '<', $log or die "$log: $!\n";
+    local $/;
+
+    return ($status, scalar <$file>);
+}
+
+
+sub unit {
+    for my $test (sort glob "t/unit/*_test.c") {
+        my $name = basename($test, '.c');
+        my ($status, $output) = run($name, "$build/unit/$name");
+        my $good = () = $output =~ /^\[\s+OK \]/mg;
+        my $bad = () = $output =~ /^\[  FAILED  \] \w+$/mg;
+
+        $bad ||= 1 if $status || !$good;
+        count($name, $good, $bad, $output);
+    }
+}
+
+
+sub fuzz {
+    for my $fuzzer (sort glob "t/fuzz/*_fuzz.c") {
+        my $name = basename($fuzzer, '.c');
+        my $base = $name =~ s/_fuzz$//r;
+        my @dict = -e "t/fuzz/$base.dict" ? "-dict=t/fuzz/$base.dict" : ();
+        my $corpus = "t/fuzz/corpus/$base";
+        my $found = "$build/test/corpus-$base";
+
+        mkdir $found;
+
+        my ($status, $output) = run($name, "$build/fuzz/$name", @dict,
+            "-max_total_time=$seconds", '-timeout=20', '-rss_limit_mb=2048',
+            "-artifact_prefix=$build/test/$base-", $found,
+            -d $corpus ? $corpus : ());
+
+        count($name, $status ? 0 : 1, $status ? 1 : 0, $output);
+    }
+}
+
+
+sub nginx { prove('nginx', glob 't/*.t') }
+
+
+# The tests that only speak to programs of ours need no second nginx.
+
+sub asan {
+    local $ENV{PINAUD_NGINX} = "$build/asan/nginx";
+    local $ENV{PINAUD_MODULE} = "$build/asan/ngx_pinaud_module.so";
+
+    prove('asan', grep { uses_nginx($_) } glob 't/*.t');
+}
+
+
+sub uses_nginx {
+    open my $file, '<', $_[0] or die "$_[0]: $!\n";
+    local $/;
+
+    return scalar(<$file>) =~ /^use Pinaud::(?:Gateway|Nginx)\b/m;
+}
+
+
+sub prove {
+    my ($group, @tests) = @_;
+
+    for my $test (sort @tests) {
+        my $name = basename($test, '.t');
+        my ($status, $output) = run("$group-$name", $^X, $test);
+        my $good = () = $output =~ /^ok \d+/mg;
+        my $bad = () = $output =~ /^not ok \d+/mg;
+        my ($plan) = $output =~ /^1\.\.(\d+)/m;
+
+        if ($output =~ /^1\.\.0 # SKIP (.*)/m) {
+            printf "  %-28s skipped: %s\n", $name, $1;
+            next;
+        }
+
+        $bad ||= 1 if $status || !defined $plan || $plan != $good + $bad;
+        count($name, $good, $bad, $output);
+    }
+}
