@@ -14,7 +14,6 @@ typedef struct {
     size_t                       count;
     pinaud_value_t               first;
     unsigned                     edited;   /* some item is */
-    unsigned                     same;     /* all items are the first */
 
     pinaud_error_code_e          code;     /* the first by precedence, */
     size_t                       index;    /* and its item */
@@ -33,6 +32,8 @@ static int pinaud_member_array(pinaud_check_t *check,
 static int pinaud_member_repeats(const pinaud_member_t *member);
 static int pinaud_items_read(pinaud_check_t *check,
     const pinaud_member_t *member, unsigned depth, pinaud_items_t *items);
+static int pinaud_items_same(const pinaud_items_t *items,
+    const unsigned char *start, const unsigned char *end);
 static void pinaud_items_rewrite(pinaud_check_t *check,
     const pinaud_member_t *member, unsigned level,
     const unsigned char *start, const unsigned char *end);
@@ -155,7 +156,8 @@ static int
 pinaud_member_array(pinaud_check_t *check, const pinaud_member_t *member,
     unsigned level)
 {
-    unsigned              lenient, one;
+    int                   one;
+    unsigned              lenient;
     pinaud_items_t        items;
     const unsigned char  *start;
 
@@ -172,8 +174,13 @@ pinaud_member_array(pinaud_check_t *check, const pinaud_member_t *member,
         return 1;
     }
 
-    one = (items.count == 1
-           || (lenient && items.same && items.code == PINAUD_OK));
+    one = (items.count == 1);
+
+    if (member->shape == PINAUD_SHAPE_UNWRAP && !one && lenient
+        && items.code == PINAUD_OK)
+    {
+        one = pinaud_items_same(&items, start, check->json.pos);
+    }
 
     if (member->shape == PINAUD_SHAPE_UNWRAP && !one) {
         pinaud_check_error(check, level, NULL, PINAUD_ERROR_TYPE,
@@ -228,7 +235,6 @@ pinaud_items_read(pinaud_check_t *check, const pinaud_member_t *member,
 
     items->count = 0;
     items->edited = 0;
-    items->same = 1;
     items->code = PINAUD_OK;
 
     frame = &check->frames[depth];
@@ -271,17 +277,31 @@ pinaud_items_read(pinaud_check_t *check, const pinaud_member_t *member,
 
         if (items->count == 1) {
             items->first = value;
-
-        } else if (member->shape == PINAUD_SHAPE_UNWRAP
-                   && items->code == PINAUD_OK)
-        {
-            if (!pinaud_text_equal(PINAUD_TEXT_DIGITS, value.inner,
-                                   items->first.inner))
-            {
-                items->same = 0;
-            }
         }
     }
+}
+
+
+/* Whether all ids of an array, which are all right, are the first. */
+
+static int
+pinaud_items_same(const pinaud_items_t *items, const unsigned char *start,
+    const unsigned char *end)
+{
+    pinaud_json_t  json;
+
+    pinaud_json_init(&json, start, (size_t) (end - start));
+    (void) pinaud_json_next(&json);
+
+    while (pinaud_json_next(&json) != PINAUD_JSON_ARRAY_END) {
+        if (!pinaud_text_equal(PINAUD_TEXT_DIGITS, json.token,
+                               items->first.inner))
+        {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 

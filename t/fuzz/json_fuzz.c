@@ -7,13 +7,16 @@
  *
  * - nesting: 32 levels here, 2048 there;
  * - an integer over 64 bits is an integer of any length here, and refused
- *   there.
+ *   there;
+ * - a zero byte right behind a number or a literal is refused here, and
+ *   passed over there.
  *
  * Duplicate names are the reader's user's business: here as in the audience
  * they are found by pinaud_names.
  */
 
 
+#include <ctype.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +28,7 @@
 typedef struct {
     unsigned  refused;
     unsigned  deep;
+    unsigned  zero;
     unsigned  long_integer;
 } fuzz_result_t;
 
@@ -86,6 +90,10 @@ fuzz_read(const uint8_t *data, size_t size, fuzz_result_t *result)
         case PINAUD_JSON_ERROR:
             result->refused = 1;
             result->deep = (json.failure == PINAUD_JSON_DEPTH);
+            result->zero = (json.failure == PINAUD_JSON_SYNTAX
+                            && json.offset > 0 && json.offset < size
+                            && data[json.offset] == '\0'
+                            && isalnum(data[json.offset - 1]));
 
             if (json.offset > size || json.detail == NULL) {
                 abort();
@@ -250,7 +258,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     fuzz_read(data, size, &result);
 
-    if (result.deep) {
+    if (result.deep || result.zero) {
         return 0;
     }
 

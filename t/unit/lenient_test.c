@@ -391,6 +391,46 @@ test_name(void **state)
 }
 
 
+/* Digits at the very end of what is no JSON: nothing is read behind them. */
+
+static void
+test_truncated(void **state)
+{
+    size_t           i, len;
+    char            *body;
+    audience_case_t  run;
+
+    static const char  whole[] =
+        "{'name':' N ','audience_type':'visitor','description':null,'rule':"
+        "{'visitor_source_id':[1,'1',1],'retention_days':'\\u0035','event':"
+        "'e','event_source':{'=':['WEB','web']},'event_data':{'currency':"
+        "'usd','own':1,'own\\u0032':2,'order_quantity':'3','line_items':"
+        "[{},{'product_id':null}]},'prefill':'true',"
+        "'ad_account_id':549755885175}}";
+
+    (void) state;
+
+    body = audience_quotes(whole);
+    len = strlen(body);
+
+    for (i = 0; i < len; i++) {
+        audience_run(&run, CREATE | LENIENT, body, i);
+
+        assert_int_equal(run.verdict.nerrors, 1);
+        assert_int_equal(run.verdict.errors[0].code, PINAUD_ERROR_SYNTAX);
+        assert_true(run.verdict.errors[0].offset <= i);
+
+        audience_free(&run);
+    }
+
+    audience_run(&run, CREATE | LENIENT, body, len);
+    assert_true(run.verdict.valid);
+
+    audience_free(&run);
+    free(body);
+}
+
+
 /* Edits are reported once a member's value, by pointer and by label. */
 
 static void
@@ -459,6 +499,7 @@ main(void)
         cmocka_unit_test(test_nulls),
         cmocka_unit_test(test_not_documented),
         cmocka_unit_test(test_name),
+        cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_reports),
     };
 
