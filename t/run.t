@@ -13,6 +13,7 @@ use lib "$FindBin::Bin/lib";
 
 use IO::Socket::INET;
 use Pinaud::HTTP;
+use Pinaud::Nginx ();
 use Pinaud::Process;
 use POSIX ();
 use Test::More;
@@ -28,12 +29,16 @@ mkdir "$dir/build";
 for my $part ("$project/t", "$project/conf") {
     is +(run_command(['cp', '-r', $part, $dir]))[0], 0, "copy of $part";
 }
-for my $file ("$project/build/pinaudctl", grep { length } $module) {
-    is +(run_command(['cp', $file, "$dir/build"]))[0], 0, "copy of $file";
+for my $file ("$project/build/pinaudctl", Pinaud::Nginx->binary,
+    grep { length } $module)
+{
+    is +(run_command(['cp', '-L', $file, "$dir/build"]))[0], 0,
+        "copy of $file";
 }
 
 my $run = "$dir/t/run.pl";
 my %env = (TERM => 'xterm', NO_COLOR => '',
+    PINAUD_NGINX => "$dir/build/" . Pinaud::Nginx->binary =~ s{.*/}{}r,
     length $module ? (PINAUD_MODULE => "$dir/build/" . $module =~ s{.*/}{}r)
         : ());
 my $count = 0;
