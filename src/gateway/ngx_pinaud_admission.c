@@ -22,6 +22,7 @@ struct ngx_pinaud_ask_s {
     ngx_pinaud_policy_t      *policy;
     ngx_pinaud_main_conf_t   *conf;
     ngx_pinaud_charge_t       charge;
+    ngx_uint_t                evaluated;   /* the script went along */
 };
 
 
@@ -204,6 +205,7 @@ ngx_pinaud_admission_send(ngx_pinaud_record_t *record)
     ask->policy = policy;
     ask->conf = pmcf;
     ask->charge = record->charge;
+    ask->evaluated = 0;
 
     if (ngx_pinaud_admission_write(ask, (char *) policy->commands[mode].data,
                                    policy->commands[mode].len,
@@ -353,7 +355,8 @@ ngx_pinaud_admission_error(ngx_pinaud_ask_t *ask, redisReply *reply)
         "LOADING", "READONLY", "NOAUTH", "NOPERM", "MASTERDOWN", NULL
     };
 
-    if (ngx_strncmp(reply->str, "NOSCRIPT", 8) == 0) {
+    if (ngx_strncmp(reply->str, "NOSCRIPT", 8) == 0 && !ask->evaluated) {
+        ask->evaluated = 1;
         return ask->record ? ngx_pinaud_admission_eval(ask) : NGX_ERROR;
     }
 

@@ -10,6 +10,7 @@
 #define NGX_PINAUD_REDIS_OUTSTANDING  65536        /* calls */
 #define NGX_PINAUD_REDIS_OUTPUT       (16 << 20)   /* bytes not yet written */
 #define NGX_PINAUD_REDIS_REPLY        (1 << 20)    /* bytes of one reply */
+#define NGX_PINAUD_REDIS_SECONDS      10           /* digits of Redis's time */
 #define NGX_PINAUD_REDIS_BACKOFF_MIN  50           /* ms */
 #define NGX_PINAUD_REDIS_BACKOFF_MAX  500          /* ms */
 
@@ -478,7 +479,8 @@ ngx_pinaud_redis_greet(ngx_pinaud_redis_t *redis, redisReply *reply)
 
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2
         || reply->element[0]->type != REDIS_REPLY_STRING
-        || reply->element[1]->type != REDIS_REPLY_STRING)
+        || reply->element[1]->type != REDIS_REPLY_STRING
+        || reply->element[0]->len > NGX_PINAUD_REDIS_SECONDS)
     {
         redis->dropped = "handshake not understood";
         return;
@@ -489,6 +491,11 @@ ngx_pinaud_redis_greet(ngx_pinaud_redis_t *redis, redisReply *reply)
 
     now = (int64_t) ngx_atotm((u_char *) sec->str, sec->len) * 1000
           + ngx_atoi((u_char *) usec->str, usec->len) / 1000;
+
+    if (!ngx_pinaud_redis_clock_valid(now)) {
+        redis->dropped = "handshake not understood";
+        return;
+    }
 
     ngx_pinaud_redis_clock(redis, now);
     ngx_pinaud_redis_ready(redis);

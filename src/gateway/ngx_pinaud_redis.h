@@ -107,6 +107,13 @@ u_char *ngx_pinaud_redis_command(ngx_pinaud_redis_t *redis,
 /* Redis's clock now, in milliseconds, never later than it is. */
 int64_t ngx_pinaud_redis_now(ngx_pinaud_redis_t *redis);
 
+/*
+ * Whether a time that Redis told can be one: deadlines are sent in so many
+ * digits.
+ */
+#define ngx_pinaud_redis_clock_valid(now)                                    \
+    ((now) >= 1000000000000 && (now) < 9000000000000)
+
 /* What a reply told of Redis's clock. */
 void ngx_pinaud_redis_clock(ngx_pinaud_redis_t *redis, int64_t now);
 

@@ -20,6 +20,7 @@ typedef struct {
     ngx_pinaud_main_conf_t   *conf;
     ngx_pinaud_policy_t      *policy;
     ngx_pinaud_charge_t       charge;
+    ngx_uint_t                evaluated;   /* the script went along */
 } ngx_pinaud_refund_t;
 
 
@@ -43,6 +44,7 @@ ngx_pinaud_refund(ngx_pinaud_main_conf_t *pmcf, ngx_pinaud_policy_t *policy,
     refund->conf = pmcf;
     refund->policy = policy;
     refund->charge = *charge;
+    refund->evaluated = 0;
 
     policy->refs++;
 
@@ -143,8 +145,9 @@ ngx_pinaud_refund_reply(ngx_pinaud_call_t *call, redisReply *reply)
     refund = (ngx_pinaud_refund_t *) call;
 
     if (reply && reply->type == REDIS_REPLY_ERROR
-        && ngx_strncmp(reply->str, "NOSCRIPT", 8) == 0)
+        && ngx_strncmp(reply->str, "NOSCRIPT", 8) == 0 && !refund->evaluated)
     {
+        refund->evaluated = 1;
         ngx_pinaud_refund_send(refund, "EVAL", pinaud_script_refund,
                                sizeof(pinaud_script_refund) - 1);
         return;

@@ -13,6 +13,8 @@
 
 #define NGX_PINAUD_BEARER     "Authorization: Bearer "
 
+#define NGX_PINAUD_LIMIT_MAX  0x7fffffff   /* of a limit's numbers */
+
 
 static ngx_int_t ngx_pinaud_verdict_limits(ngx_pinaud_record_t *record,
     u_char *p, u_char *last);
@@ -52,7 +54,9 @@ ngx_pinaud_verdict_read(ngx_pinaud_record_t *record, redisReply *reply)
         }
     }
 
-    if (value[0] > NGX_PINAUD_REFUSED_MOVED) {
+    if (value[0] > NGX_PINAUD_REFUSED_MOVED
+        || !ngx_pinaud_redis_clock_valid(value[1]))
+    {
         return NGX_ERROR;
     }
 
@@ -150,7 +154,9 @@ ngx_pinaud_verdict_limits(ngx_pinaud_record_t *record, u_char *p,
         p += 2;
 
         for (i = 0; i < 4; i++) {
-            if (ngx_pinaud_verdict_number(&p, last, &value[i]) != NGX_OK) {
+            if (ngx_pinaud_verdict_number(&p, last, &value[i]) != NGX_OK
+                || value[i] > NGX_PINAUD_LIMIT_MAX)
+            {
                 return NGX_ERROR;
             }
         }
