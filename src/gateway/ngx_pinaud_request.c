@@ -392,7 +392,9 @@ ngx_pinaud_log_handler(ngx_http_request_t *r)
     ngx_pinaud_record_t     *record;
     ngx_pinaud_main_conf_t  *pmcf;
 
-    record = ngx_pinaud_record(r);
+    /* "log_subrequest" brings subrequests here, which settle nothing */
+
+    record = (r == r->main) ? ngx_pinaud_record(r) : NULL;
 
     if (record == NULL) {
         return NGX_OK;
