@@ -331,7 +331,8 @@ ngx_pinaud_gate_fields(ngx_pinaud_record_t *record, ngx_buf_t *b,
                 return "two lengths";
             }
 
-            length = ngx_atoof(colon + 2, end - 1 - (colon + 2));
+            length = (end - 1 > colon + 2)
+                     ? ngx_atoof(colon + 2, end - 1 - (colon + 2)) : -1;
 
             if (length != (off_t) record->body.len) {
                 return "another length";
