@@ -195,7 +195,7 @@ sub environment {
     my $path = "log_path=$self->{dir}/sanitizer/report";
 
     return {
-        ASAN_OPTIONS => "detect_leaks=1:detect_odr_violation=0:"
+        ASAN_OPTIONS => "detect_leaks=$leaks:detect_odr_violation=0:"
             . "fast_unwind_on_malloc=0:$path:"
             . ($ENV{ASAN_OPTIONS} // ''),
         UBSAN_OPTIONS => "print_stacktrace=1:$path:"
