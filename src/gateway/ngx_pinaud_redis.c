@@ -9,10 +9,18 @@
 
 #define NGX_PINAUD_REDIS_OUTSTANDING  65536        /* calls */
 #define NGX_PINAUD_REDIS_OUTPUT       (16 << 20)   /* bytes not yet written */
-#define NGX_PINAUD_REDIS_REPLY        (1 << 20)    /* bytes of one reply */
+#define NGX_PINAUD_REDIS_REPLY        (1 << 16)    /* bytes of one reply */
+#define NGX_PINAUD_REDIS_ELEMENTS     16           /* of an array in it */
 #define NGX_PINAUD_REDIS_SECONDS      10           /* digits of Redis's time */
 #define NGX_PINAUD_REDIS_BACKOFF_MIN  50           /* ms */
 #define NGX_PINAUD_REDIS_BACKOFF_MAX  500          /* ms */
+
+
+#if (HIREDIS_MAJOR >= 1)
+typedef size_t  ngx_pinaud_elements_t;
+#else
+typedef int     ngx_pinaud_elements_t;
+#endif
 
 
 struct ngx_pinaud_redis_s {
@@ -23,6 +31,10 @@ struct ngx_pinaud_redis_s {
     ngx_peer_connection_t      peer;
     ngx_uint_t                 naddr;        /* the address in use */
     redisReader               *reader;
+    redisReplyObjectFunctions  functions;    /* the reader's, but for arrays */
+    void                    *(*create_array)(const redisReadTask *task,
+                                   ngx_pinaud_elements_t elements);
+    size_t                     partial;      /* bytes of a reply not whole yet */
 
     ngx_queue_t                calls;        /* in the order of their replies */
     ngx_uint_t                 ncalls;
@@ -53,6 +65,9 @@ struct ngx_pinaud_redis_s {
 
 
 static void ngx_pinaud_redis_connect(ngx_pinaud_redis_t *redis);
+static ngx_int_t ngx_pinaud_redis_reader(ngx_pinaud_redis_t *redis);
+static void *ngx_pinaud_redis_array(const redisReadTask *task,
+    ngx_pinaud_elements_t elements);
 static void ngx_pinaud_redis_connected(ngx_event_t *wev);
 static void ngx_pinaud_redis_read(ngx_event_t *rev);
 static void ngx_pinaud_redis_replies(ngx_pinaud_redis_t *redis);
@@ -237,8 +252,7 @@ ngx_pinaud_redis_connect(ngx_pinaud_redis_t *redis)
     redis->peer.log = &redis->muted;
     redis->peer.log_error = NGX_ERROR_INFO;
 
-    redis->reader = redisReaderCreate();
-    if (redis->reader == NULL) {
+    if (ngx_pinaud_redis_reader(redis) != NGX_OK) {
         ngx_pinaud_redis_fail(redis, "no memory");
         return;
     }
@@ -269,6 +283,48 @@ ngx_pinaud_redis_connect(ngx_pinaud_redis_t *redis)
     if (rc == NGX_OK) {
         ngx_pinaud_redis_connected(c->write);
     }
+}
+
+
+/*
+ * hiredis makes room for as many elements as an array's first line tells,
+ * which takes gigabytes and seconds where that line is nonsense.
+ */
+
+static ngx_int_t
+ngx_pinaud_redis_reader(ngx_pinaud_redis_t *redis)
+{
+    redis->partial = 0;
+
+    redis->reader = redisReaderCreate();
+    if (redis->reader == NULL) {
+        return NGX_ERROR;
+    }
+
+    redis->functions = *redis->reader->fn;
+    redis->create_array = redis->functions.createArray;
+    redis->functions.createArray = ngx_pinaud_redis_array;
+
+    redis->reader->fn = &redis->functions;
+    redis->reader->privdata = redis;
+
+    return NGX_OK;
+}
+
+
+static void *
+ngx_pinaud_redis_array(const redisReadTask *task,
+    ngx_pinaud_elements_t elements)
+{
+    ngx_pinaud_redis_t  *redis;
+
+    redis = task->privdata;
+
+    if (elements > NGX_PINAUD_REDIS_ELEMENTS) {
+        return NULL;
+    }
+
+    return redis->create_array(task, elements);
 }
 
 
@@ -345,6 +401,7 @@ ngx_pinaud_redis_read(ngx_event_t *rev)
         }
 
         redis->heard = ngx_current_msec;
+        redis->partial += n;
 
         if (redisReaderFeed(redis->reader, (char *) buf, n) != REDIS_OK) {
             ngx_pinaud_redis_fail(redis, "no memory");
@@ -392,13 +449,14 @@ ngx_pinaud_redis_replies(ngx_pinaud_redis_t *redis)
 
         if (reply == NULL) {
 
-            if (redis->reader->len - redis->reader->pos
-                > NGX_PINAUD_REDIS_REPLY) {
+            if (redis->partial > NGX_PINAUD_REDIS_REPLY) {
                 reason = "too large reply";
             }
 
             break;
         }
+
+        redis->partial = 0;
 
         ngx_pinaud_redis_reply(redis, reply);
         freeReplyObject(reply);
