@@ -475,6 +475,7 @@ ngx_pinaud_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    worker->used = sizeof(worker->random);
     pmcf->worker = worker;
 
     worker->policies = ngx_pinaud_policies_create(cycle->pool);

@@ -253,7 +253,7 @@ unchanged(sub {
     is($reply->{status}, 1, 'lowered: refused');
     is($reply->{limits}{a60}{remaining}, 0, 'nothing remains');
     is($reply->{limits}{a60}{reset}, $six - 10000, 'until the first six are gone');
-    is($quota->admit(@call, account_limits => '2/60')->{limits}{a60}{reset},
+    is($quota->admit(@call, account_limits => '3/60')->{limits}{a60}{reset},
         reset_of(60), 'or all, where the rest is still too much');
 }, 'a lowered N');
 $quota->pass($six / 1000 - 10);
@@ -307,6 +307,15 @@ is($quota->admitted(9, @call, account_limits => '5/60'), 0, 'nor later');
 $quota->pass(33);
 is($quota->admitted(9, @call, account_limits => '5/60'), 5,
     'and it recovers in W, though all were refused meanwhile');
+
+$redis->cmd('DEL', $account_key);
+my $late = $quota->admit(@call, account_limits => '5/60')->{now};
+$quota->pass(-30);
+$quota->admit(@call, account_limits => '5/60');
+$quota->pass(30);
+$quota->admit(@call, account_limits => '5/60');
+is($quota->run('refund', [$account_key, 'mark'], [$late, 1000]), 0,
+    'a charge before that is not given back, since others are dated so now');
 
 
 begin('idle keys expire');
@@ -522,6 +531,10 @@ $quota->run('carry', \@to, $values);
 is($quota->admit(@call, %limits, credential => 'other')->{limits}{a60}
     {remaining}, 1, 'made a second time, nothing is counted twice');
 
+$quota->run('move', \@to);
+$quota->run('carry', \@from, $quota->run('move', \@to));
+is($quota->admit(@call, %limits)->{status}, 0, 'a mark is not carried');
+
 
 begin('a mark of a short window');
 
@@ -563,15 +576,15 @@ my %corrupt = (
     'cut off' => substr($value, 0, -1),
     'longer' => "$value\0",
     'another format' => "\2" . substr($value, 1),
-    'a window of 0' => substr($value, 0, 7) . "\0\0\0" . substr($value, 10),
-    'a window over a day' => substr($value, 0, 7) . "\x81\x51\1"
-        . substr($value, 10),
-    'an age over all slots' => substr($value, 0, 16) . "\x53"
-        . substr($value, 17),
-    'slots over the total' => substr($value, 0, 17) . "\1\0\0"
-        . substr($value, 20),
-    'five rings' => substr($value, 0, 7) . substr($value, 7, 16) x 5
-        . substr($value, 23) x 5,
+    'a window of 0' => substr($value, 0, 13) . "\0\0\0" . substr($value, 16),
+    'a window over a day' => substr($value, 0, 13) . "\x81\x51\1"
+        . substr($value, 16),
+    'an age over all slots' => substr($value, 0, 22) . "\x53"
+        . substr($value, 23),
+    'slots over the total' => substr($value, 0, 23) . "\1\0\0"
+        . substr($value, 26),
+    'five rings' => substr($value, 0, 13) . substr($value, 13, 16) x 5
+        . substr($value, 29) x 5,
 );
 
 for my $name (sort keys %corrupt) {
@@ -594,7 +607,7 @@ for my $name (sort keys %corrupt) {
 }
 
 # slots that leave hold more than the total
-$redis->cmd('SET', $account_key, substr($value, 0, 16) . "\x52"
+$redis->cmd('SET', $account_key, substr($value, 0, 22) . "\x52"
     . "\1\0\0\1\0\0" . "\x09" x 246);
 $quota->pass(10);
 like($quota->refused('admit', [$quota->keys_of(@call)],

@@ -44,7 +44,17 @@ pinaud_value_id(pinaud_check_t *check, const pinaud_json_t *json,
         }
 
         while (p < last) {
-            c = (*p == '\\') ? pinaud_json_char(&p) : *p++;
+
+            if (*p >= '0' && *p <= '9') {
+                p++;
+                continue;
+            }
+
+            if (*p != '\\') {
+                return PINAUD_ERROR_PATTERN;
+            }
+
+            c = pinaud_json_char(&p);
 
             if (c < '0' || c > '9') {
                 return PINAUD_ERROR_PATTERN;

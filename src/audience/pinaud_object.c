@@ -250,15 +250,14 @@ static void
 pinaud_rule_end(pinaud_check_t *check, const pinaud_object_t *object,
     unsigned level, const pinaud_members_t *members)
 {
-    unsigned                i, there, told;
+    unsigned                i, told;
+    uint32_t                left;
     const pinaud_member_t  *member, *other;
 
     told = 0;
 
-    for (i = 0; i < object->count; i++) {
-        if (members->present >> i & 1) {
-            told |= object->members[i].tells;
-        }
+    for (left = members->present; left != 0; left &= left - 1) {
+        told |= object->members[__builtin_ctz(left)].tells;
     }
 
     check->rule = 1;
@@ -268,19 +267,9 @@ pinaud_rule_end(pinaud_check_t *check, const pinaud_object_t *object,
         return;
     }
 
-    for (i = 0; i < object->count; i++) {
+    for (left = members->present; left != 0; left &= left - 1) {
+        i = (unsigned) __builtin_ctz(left);
         member = &object->members[i];
-        there = members->present >> i & 1;
-
-        if (!there) {
-
-            if (member->needed && member->tells == told) {
-                pinaud_check_error(check, level, member->name,
-                                   PINAUD_ERROR_REQUIRED, "is required");
-            }
-
-            continue;
-        }
 
         if (member->with != 0 && !(member->with & told)
             && !(members->wrong >> i & 1))
@@ -301,6 +290,17 @@ pinaud_rule_end(pinaud_check_t *check, const pinaud_object_t *object,
         if (!(members->present & PINAUD_MEMBER_BIT(object, other))) {
             pinaud_check_error(check, level, other->name,
                                PINAUD_ERROR_REQUIRED, member->because);
+        }
+    }
+
+    for (i = 0; i < object->count; i++) {
+        member = &object->members[i];
+
+        if (member->needed && member->tells == told
+            && !(members->present >> i & 1))
+        {
+            pinaud_check_error(check, level, member->name,
+                               PINAUD_ERROR_REQUIRED, "is required");
         }
     }
 }

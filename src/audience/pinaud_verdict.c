@@ -20,6 +20,11 @@ static size_t pinaud_pointer_index(size_t index, unsigned char *to,
 
 #define PINAUD_CHECK_ALIGNMENT  sizeof(void *)
 
+/* A byte of a name that is the same in a pointer. */
+
+#define PINAUD_POINTER_PLAIN(c)                                               \
+    ((c) < 0x80 && (c) != '\\' && (c) != '~' && (c) != '/')
+
 
 void
 pinaud_check_error(pinaud_check_t *check, unsigned level, const char *name,
@@ -224,6 +229,12 @@ pinaud_pointer_name(const unsigned char *name, size_t len, unsigned char *to,
     *p++ = '/';
 
     while (name < end) {
+
+        if (PINAUD_POINTER_PLAIN(*name) && p < last) {
+            *p++ = *name++;
+            continue;
+        }
+
         c = pinaud_json_char(&name);
 
         if (c == '~' || c == '/') {
@@ -239,12 +250,8 @@ pinaud_pointer_name(const unsigned char *name, size_t len, unsigned char *to,
             return 0;
         }
 
-        *p++ = step[0];
-
-        if (n > 1) {
-            memcpy(p, step + 1, n - 1);
-            p += n - 1;
-        }
+        memcpy(p, step, n);
+        p += n;
     }
 
     return (size_t) (p - to);

@@ -100,6 +100,8 @@ typedef struct {
     ngx_pinaud_redis_t           *redis;
     ngx_pinaud_policies_t        *policies;
     uint64_t                      key[2];  /* of the names' hash */
+    u_char                        random[1024];  /* for requests' ids */
+    size_t                        used;    /* of them */
 } ngx_pinaud_worker_t;
 
 
@@ -303,6 +305,12 @@ ngx_pinaud_record_t *ngx_pinaud_record_create(ngx_http_request_t *r);
 /* The admission's verdict is there: goes on with the request. */
 void ngx_pinaud_request_answered(ngx_pinaud_record_t *record);
 
+/*
+ * nginx's $request_id, as it is anywhere else in the request. NGX_ERROR: no
+ * memory or no random bytes.
+ */
+ngx_int_t ngx_pinaud_request_id(ngx_http_request_t *r, ngx_str_t *id);
+
 /* A monotonic clock, in microseconds. */
 uint64_t ngx_pinaud_usec(void);
 
@@ -483,6 +491,12 @@ ngx_int_t ngx_pinaud_fields_add(ngx_pinaud_record_t *record);
 /* One field; the value must live as long as the request. */
 ngx_int_t ngx_pinaud_field(ngx_http_request_t *r, const char *name,
     ngx_str_t *value);
+
+/*
+ * A number's digits to "to"; returns their end. Several of these are in each
+ * answer, and nginx's own formatting costs ten times as much.
+ */
+u_char *ngx_pinaud_digits(u_char *to, uint64_t n);
 
 /* A limit's name, "account-60s", to "to"; returns its end. */
 u_char *ngx_pinaud_limit_name(u_char *to, ngx_pinaud_limit_t *limit);

@@ -248,8 +248,10 @@ ngx_pinaud_admission_write(ngx_pinaud_ask_t *ask, const char *command,
     left = (left < timeout) ? timeout - left : 1;
     deadline = ngx_pinaud_redis_now(redis) + left;
 
+    /* ms since 1970 have as many digits as there is room, until 2286 */
+
     ngx_memcpy(room, command, len);
-    ngx_sprintf(room + deadline_at, "%013L", deadline);
+    (void) ngx_pinaud_digits(room + deadline_at, deadline);
     ngx_memcpy(room + id_at, ask->charge.id, NGX_PINAUD_ID_LEN);
 
     return NGX_OK;
@@ -352,12 +354,22 @@ ngx_pinaud_admission_error(ngx_pinaud_ask_t *ask, redisReply *reply)
     ngx_pinaud_redis_t  *redis;
 
     static const char  *useless[] = {
-        "LOADING", "READONLY", "NOAUTH", "NOPERM", "MASTERDOWN", NULL
+        "LOADING", "READONLY", "NOAUTH", "NOPERM", "MASTERDOWN", "OOM",
+        "BUSY", "MISCONF", "CLUSTERDOWN", NULL
     };
 
     if (ngx_strncmp(reply->str, "NOSCRIPT", 8) == 0 && !ask->evaluated) {
         ask->evaluated = 1;
         return ask->record ? ngx_pinaud_admission_eval(ask) : NGX_ERROR;
+    }
+
+    redis = ask->conf->worker->redis;
+
+    for (i = 0; useless[i]; i++) {
+        if (ngx_strncmp(reply->str, useless[i], ngx_strlen(useless[i])) == 0) {
+            ngx_pinaud_redis_drop(redis, useless[i]);
+            return NGX_ERROR;
+        }
     }
 
     last = (u_char *) reply->str + reply->len;
@@ -369,15 +381,6 @@ ngx_pinaud_admission_error(ngx_pinaud_ask_t *ask, redisReply *reply)
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "pinaud: store refused an admission: \"%*s\"",
                   (size_t) (p - (u_char *) reply->str), reply->str);
-
-    redis = ask->conf->worker->redis;
-
-    for (i = 0; useless[i]; i++) {
-        if (ngx_strncmp(reply->str, useless[i], ngx_strlen(useless[i])) == 0) {
-            ngx_pinaud_redis_drop(redis, useless[i]);
-            break;
-        }
-    }
 
     return NGX_ERROR;
 }

@@ -114,12 +114,17 @@ ngx_pinaud_fields_limits(ngx_pinaud_record_t *record)
 
         *p++ = '"';
         p = ngx_cpymem(p, name, end - name);
-        p = ngx_sprintf(p, "\";q=%ui;w=%ui", limit->n, limit->window);
+        p = ngx_cpymem(p, "\";q=", 4);
+        p = ngx_pinaud_digits(p, limit->n);
+        p = ngx_cpymem(p, ";w=", 3);
+        p = ngx_pinaud_digits(p, limit->window);
 
         *q++ = '"';
         q = ngx_cpymem(q, name, end - name);
-        q = ngx_sprintf(q, "\";r=%ui;t=%M", limit->remaining,
-                        (limit->reset + 999) / 1000);
+        q = ngx_cpymem(q, "\";r=", 4);
+        q = ngx_pinaud_digits(q, limit->remaining);
+        q = ngx_cpymem(q, ";t=", 3);
+        q = ngx_pinaud_digits(q, (limit->reset + 999) / 1000);
     }
 
     policy.len = p - policy.data;
@@ -161,8 +166,13 @@ ngx_pinaud_fields_pinterest(ngx_pinaud_record_t *record)
 
     value.data = p;
 
-    p = ngx_sprintf(p, "%ui, %ui;w=%ui;name=\"", limit->n, limit->n,
-                    limit->window);
+    p = ngx_pinaud_digits(p, limit->n);
+    *p++ = ',';
+    *p++ = ' ';
+    p = ngx_pinaud_digits(p, limit->n);
+    p = ngx_cpymem(p, ";w=", 3);
+    p = ngx_pinaud_digits(p, limit->window);
+    p = ngx_cpymem(p, ";name=\"", 7);
     p = ngx_cpymem(p, name, end - name);
     *p++ = '"';
 
@@ -193,7 +203,7 @@ ngx_pinaud_fields_number(ngx_http_request_t *r, const char *name,
         return NGX_ERROR;
     }
 
-    value.len = ngx_sprintf(value.data, "%ui", number) - value.data;
+    value.len = ngx_pinaud_digits(value.data, number) - value.data;
 
     return ngx_pinaud_field(r, name, &value);
 }
@@ -225,28 +235,48 @@ ngx_pinaud_field(ngx_http_request_t *r, const char *name, ngx_str_t *value)
 u_char *
 ngx_pinaud_limit_name(u_char *to, ngx_pinaud_limit_t *limit)
 {
-    const char  *bucket;
+    ngx_str_t  bucket;
 
     switch (limit->bucket) {
 
     case 'w':
-        bucket = "credential";
+        ngx_str_set(&bucket, "credential-");
         break;
 
     case 'c':
-        bucket = "credential-all";
+        ngx_str_set(&bucket, "credential-all-");
         break;
 
     case 'a':
-        bucket = "account";
+        ngx_str_set(&bucket, "account-");
         break;
 
     default:
-        bucket = "team";
+        ngx_str_set(&bucket, "team-");
         break;
     }
 
-    return ngx_sprintf(to, "%s-%uis", bucket, limit->window);
+    to = ngx_cpymem(to, bucket.data, bucket.len);
+    to = ngx_pinaud_digits(to, limit->window);
+    *to++ = 's';
+
+    return to;
+}
+
+
+u_char *
+ngx_pinaud_digits(u_char *to, uint64_t n)
+{
+    u_char  *p, digits[NGX_INT64_LEN];
+
+    p = digits + sizeof(digits);
+
+    do {
+        *--p = '0' + n % 10;
+        n /= 10;
+    } while (n);
+
+    return ngx_cpymem(to, p, digits + sizeof(digits) - p);
 }
 
 

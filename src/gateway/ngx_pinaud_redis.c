@@ -80,6 +80,8 @@ static void ngx_pinaud_redis_write(ngx_event_t *wev);
 static void ngx_pinaud_redis_flush(ngx_event_t *ev);
 static void ngx_pinaud_redis_watch(ngx_pinaud_redis_t *redis);
 static void ngx_pinaud_redis_silence(ngx_pinaud_redis_t *redis);
+static void ngx_pinaud_redis_down(ngx_pinaud_redis_t *redis,
+    const char *reason);
 static void ngx_pinaud_redis_fail(ngx_pinaud_redis_t *redis,
     const char *reason);
 static void ngx_pinaud_redis_disconnect(ngx_pinaud_redis_t *redis);
@@ -230,6 +232,7 @@ ngx_pinaud_redis_drop(ngx_pinaud_redis_t *redis, const char *reason)
         return;
     }
 
+    ngx_pinaud_redis_down(redis, reason);
     ngx_pinaud_redis_fail(redis, reason);
 }
 
@@ -470,6 +473,7 @@ ngx_pinaud_redis_replies(ngx_pinaud_redis_t *redis)
     }
 
     if (reason) {
+        ngx_pinaud_redis_down(redis, reason);
         ngx_pinaud_redis_fail(redis, reason);
     }
 }
@@ -494,6 +498,13 @@ ngx_pinaud_redis_reply(ngx_pinaud_redis_t *redis, redisReply *reply)
     q = ngx_queue_head(&redis->calls);
     ngx_queue_remove(q);
     redis->ncalls--;
+
+    if (reply->type != REDIS_REPLY_ERROR) {
+
+        /* only this tells that the store works, not that it can be greeted */
+
+        redis->backoff = NGX_PINAUD_REDIS_BACKOFF_MIN;
+    }
 
     call = ngx_queue_data(q, ngx_pinaud_call_t, queue);
     call->handler(call, reply);
@@ -567,7 +578,6 @@ ngx_pinaud_redis_ready(ngx_pinaud_redis_t *redis)
     ngx_pinaud_waiter_t  *waiter;
 
     redis->state = NGX_PINAUD_REDIS_READY;
-    redis->backoff = NGX_PINAUD_REDIS_BACKOFF_MIN;
 
     if (!redis->told_up) {
 
@@ -715,6 +725,25 @@ ngx_pinaud_redis_silence(ngx_pinaud_redis_t *redis)
 }
 
 
+/* Tells that the store is down, once. */
+
+static void
+ngx_pinaud_redis_down(ngx_pinaud_redis_t *redis, const char *reason)
+{
+    if (redis->told_down) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, redis->log, 0,
+                  "pinaud: store \"%V\" is unavailable: %s",
+                  &redis->conf->name, reason);
+
+    redis->told_down = 1;
+    redis->told_up = 0;
+    redis->conf->changed(redis->conf->data, 0, reason);
+}
+
+
 /*
  * Ends the connection. One that ends while nothing is asked of it, as when
  * Redis drops idle clients, is opened again without a word.
@@ -727,14 +756,8 @@ ngx_pinaud_redis_fail(ngx_pinaud_redis_t *redis, const char *reason)
 
     quiet = (redis->state == NGX_PINAUD_REDIS_READY && redis->ncalls == 0);
 
-    if (!quiet && !redis->told_down) {
-        ngx_log_error(NGX_LOG_ERR, redis->log, 0,
-                      "pinaud: store \"%V\" is unavailable: %s",
-                      &redis->conf->name, reason);
-
-        redis->told_down = 1;
-        redis->told_up = 0;
-        redis->conf->changed(redis->conf->data, 0, reason);
+    if (!quiet) {
+        ngx_pinaud_redis_down(redis, reason);
     }
 
     redis->naddr++;

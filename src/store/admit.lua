@@ -103,21 +103,18 @@ end
 
 -- A bucket whose slots are still the current ones is changed in place.
 
-local function store(bucket, anew)
+local function store(bucket)
     local heads = ""
 
-    for i = 1, #bucket.rings do
-        local ring = bucket.rings[i]
-
-        anew = anew or ring.moved
-        heads = heads .. head_of(ring)
-    end
-
-    if anew or bucket.mark ~= 0 then
+    if bucket.moved or bucket.refitted or bucket.mark ~= 0 then
         bucket.mark = 0
         redis.call("SET", bucket.key, value_of(bucket), "PX",
                    format("%.0f", life_of(bucket)))
         return
+    end
+
+    for i = 1, #bucket.rings do
+        heads = heads .. head_of(bucket.rings[i])
     end
 
     redis.call("SETRANGE", bucket.key, HEADS_AT, heads)
@@ -133,7 +130,8 @@ for i = 2, #KEYS do
     if bucket then
         -- Even a refusal stores rings that were made or dated anew, else
         -- they would begin again with each request, and a full one never end.
-        local repaired = bucket.refitted and bucket.value
+        local repaired = bucket.redated
+                         or (bucket.refitted and bucket.value)
 
         for j = 1, #bucket.rings do
             local ring = bucket.rings[j]
@@ -141,7 +139,6 @@ for i = 2, #KEYS do
 
             ring.total = total
             ring.current = ring.current + charged
-            repaired = repaired or ring.redated
 
             text = text .. format(" %s %d %d %d %d", NAMES[i], n, ring.w,
                                   n > total and n - total or 0,
@@ -149,7 +146,7 @@ for i = 2, #KEYS do
         end
 
         if charged == 1 or (charging and repaired) then
-            store(bucket, bucket.refitted)
+            store(bucket)
         end
     end
 end

@@ -42,6 +42,7 @@ for i, key in ipairs(KEYS) do
 
     bring(bucket, now)
     bring(carried, now)
+    carried.unsure = max(carried.unsure, bucket.unsure)
 
     for _, ring in ipairs(carried.rings) do
         windows[ring.w] = ring

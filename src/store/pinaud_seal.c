@@ -122,18 +122,37 @@ size_t
 pinaud_seal_aad(unsigned char *to, const char *kind, const char *name,
     size_t name_len, uint64_t version)
 {
-    int  n;
+    size_t          kind_len;
+    unsigned char  *p, *digit, digits[20];
 
-    /* neither a kind nor a number holds a colon, so no two say the same */
+    kind_len = strlen(kind);
 
-    if (name_len > PINAUD_SEAL_AAD_MAX) {
+    if (kind_len > PINAUD_SEAL_AAD_MAX - sizeof(digits) - 2
+        || name_len > PINAUD_SEAL_AAD_MAX - sizeof(digits) - 2 - kind_len)
+    {
         return 0;
     }
 
-    n = snprintf((char *) to, PINAUD_SEAL_AAD_MAX, "%s:%.*s:%llu", kind,
-                 (int) name_len, name, (unsigned long long) version);
+    /* neither a kind nor a number holds a colon, so no two say the same */
 
-    return (n < 0 || n >= PINAUD_SEAL_AAD_MAX) ? 0 : (size_t) n;
+    memcpy(to, kind, kind_len);
+    p = to + kind_len;
+    *p++ = ':';
+    memcpy(p, name, name_len);
+    p += name_len;
+    *p++ = ':';
+
+    digit = digits + sizeof(digits);
+
+    do {
+        *--digit = (unsigned char) ('0' + version % 10);
+        version /= 10;
+    } while (version);
+
+    memcpy(p, digit, (size_t) (digits + sizeof(digits) - digit));
+    p += digits + sizeof(digits) - digit;
+
+    return (size_t) (p - to);
 }
 
 

@@ -1,6 +1,7 @@
 -- Gives one charge back to every bucket that it was made in, once.
 --
--- KEYS  the buckets that were charged; last the mark that says it is done
+-- KEYS  the buckets that were charged, which are those with limits in the
+--       answer of admit.lua; last the mark that says it is done
 -- ARGV  1 NOW of the admission, as admit.lua replied; 2 how long to keep the
 --       mark, in ms: longer than a refund may be sent again
 --
@@ -60,7 +61,7 @@ local buckets, given = {}, 0
 for i = 1, #KEYS - 1 do
     local bucket = read_bucket(KEYS[i], redis.call("GET", KEYS[i]))
 
-    for _, ring in ipairs(bucket.rings) do
+    for _, ring in ipairs(at > bucket.unsure and bucket.rings or {}) do
         -- A slot may begin within the millisecond that was told. When it
         -- did, the earlier slot is tried first: it is forgotten sooner.
         local length = ring.w * SLOT_US

@@ -11,6 +11,8 @@
 --
 --     1 byte   format, 1
 --     6 bytes  the bucket is being moved until then, in ms; 0: it is not
+--     6 bytes  charges up to then, in ms, cannot be given back: the clock was
+--              set back since, and what is counted when is not sure any more
 --     a ring's head, for each:
 --         3 bytes  W in seconds, which is the ring's name
 --         6 bytes  number of the current slot: time / (W/80)
@@ -32,8 +34,8 @@ local MAX_LIMITS = 4
 local MAX_N = 1000000
 local MAX_WINDOW = 86400
 
-local START_FORM, START_SIZE = "<BI6", 7
-local HEADS_AT = "7"  -- text: Lua prints numbers slowly
+local START_FORM, START_SIZE = "<BI6I6", 13
+local HEADS_AT = "13"  -- text: Lua prints numbers slowly
 local HEAD_FORM, HEAD_SIZE = "<I3I6BI3I3", 16
 local BODY_SIZE = KEPT_SLOTS * 3
 local EMPTY_BODY = string.rep("\0", BODY_SIZE)
@@ -84,21 +86,12 @@ local function body_of(ring)
 end
 
 
--- Brings a ring to another slot.
+-- Brings a ring to a later slot.
 
 local function advance(ring, slot)
     local steps, body, at = slot - ring.slot
 
     ring.slot = slot
-    ring.moved = true
-
-    if steps < 0 then
-        -- The clock was set back. The ring is dated anew and keeps all that
-        -- it counted, so nothing extra is admitted and it is not stuck until
-        -- the clock is again where it was.
-        ring.redated = true
-        return
-    end
 
     if ring.total == 0 then
         return
@@ -135,7 +128,9 @@ end
 -- moved. No value is a bucket without rings.
 
 local function read_bucket(key, value)
-    local bucket = { key = key, value = value, rings = {}, mark = 0 }
+    local bucket = {
+        key = key, value = value, rings = {}, mark = 0, unsure = 0
+    }
     local form, count, head, body
 
     if not value then
@@ -148,7 +143,7 @@ local function read_bucket(key, value)
         fail("corrupt bucket", key)
     end
 
-    form, bucket.mark = unpack(START_FORM, value)
+    form, bucket.mark, bucket.unsure = unpack(START_FORM, value)
 
     if form ~= FORMAT then
         fail("corrupt bucket", key)
@@ -178,6 +173,10 @@ end
 
 
 -- Brings a bucket's rings to the time "now".
+--
+-- Where the clock was set back, a ring is dated anew and keeps all that it
+-- counted: nothing extra is admitted, and it is not stuck until the clock is
+-- again where it was.
 
 local function bring(bucket, now)
     local rings = bucket.rings
@@ -186,12 +185,20 @@ local function bring(bucket, now)
         local ring = rings[i]
         local slot = floor(now / (ring.w * SLOT_US))
 
-        if slot ~= ring.slot then
+        if slot > ring.slot then
+            bucket.moved = true
             advance(ring, slot)
 
             if ring.total < 0 then
                 fail("corrupt bucket", bucket.key)
             end
+
+        elseif slot < ring.slot then
+            bucket.moved = true
+            bucket.redated = true
+            bucket.unsure = max(bucket.unsure,
+                                (ring.slot + 1) * ring.w * SLOT_US / 1000)
+            ring.slot = slot
         end
     end
 end
@@ -287,8 +294,8 @@ local function value_of(bucket)
         bodies[i] = body_of(ring)
     end
 
-    return pack(START_FORM, FORMAT, bucket.mark) .. table.concat(heads)
-           .. table.concat(bodies)
+    return pack(START_FORM, FORMAT, bucket.mark, bucket.unsure)
+           .. table.concat(heads) .. table.concat(bodies)
 end
 
 

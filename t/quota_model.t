@@ -1,0 +1,541 @@
+#!/usr/bin/perl
+
+# Copyright (C) the ngx_pinaud_module authors
+
+# The scripts that decide quota against a slow exact model of them, under
+# random limits, loads, clocks, refunds and moves. Every answer is foretold to
+# the last digit. Apart from the model, what the rules promise is checked on
+# the bare list of admissions.
+#
+#   PINAUD_MODEL_STEPS=1000000 PINAUD_MODEL_SEED=42 prove t/quota_model.t
+
+use warnings;
+use strict;
+
+use List::Util qw(first max min sum0);
+use Test::More;
+
+BEGIN { use FindBin; unshift @INC, "$FindBin::Bin/lib"; }
+
+use Pinaud::Quota;
+
+
+my $steps = $ENV{PINAUD_MODEL_STEPS} // 20000;
+my $seed = $ENV{PINAUD_MODEL_SEED} // int(rand(1 << 31));
+
+diag "seed $seed, $steps steps: PINAUD_MODEL_SEED, PINAUD_MODEL_STEPS";
+srand $seed;
+
+my $quota = Pinaud::Quota->new;
+my $redis = $quota->redis;
+
+# Time as buckets see it: Redis's clock, but steps back take nothing away.
+my $age = 0;
+
+# The model. A bucket is { mark, expires, rings => [{ w, head, count }] } with
+# how many requests each slot counts; and the bare facts: log, the admissions
+# by that time, and since, when each window was begun.
+my %bucket;
+
+my %limits;
+my %credential_of = map { ($_ => 'one') } 1 .. 3;
+my (%seen, @charges, @wrong);
+
+
+sub pick { $_[rand @_] }
+sub chance { rand() < $_[0] }
+sub slot { int($quota->now / ($_[0] * 12500)) }
+
+
+# ---------------------------------------------------------------- the model
+
+sub bucket {
+    my $key = shift;
+
+    my $bucket = $bucket{$key} //= { mark => 0, unsure => 0, expires => 0, rings => [],
+        log => [], since => {} };
+
+    # A key is gone once it was seen to be expired
+    @$bucket{qw(mark unsure rings)} = (0, 0, [])
+        if $quota->now_ms > $bucket->{expires};
+
+    return $bucket;
+}
+
+
+# A ring as it is seen now: at most 83 slots, dated anew after a step back.
+
+sub view {
+    my $ring = shift;
+
+    my $slot = slot($ring->{w});
+    my $back = max(0, $ring->{head} - $slot);
+    my %count;
+
+    for my $old (keys %{ $ring->{count} }) {
+        $count{$old - $back} = $ring->{count}{$old}
+            if $slot - ($old - $back) <= 82;
+    }
+
+    return { w => $ring->{w}, head => $slot, count => \%count,
+        redated => $back > 0, unsure => $back > 0
+            ? int(($ring->{head} + 1) * $ring->{w} * 12.5) : 0, moved => $slot != $ring->{head} };
+}
+
+
+sub total { sum0(values %{ $_[0]{count} }) }
+
+
+sub fit {
+    my ($bucket, $limits) = @_;
+
+    my @old = map { view($_) } @{ $bucket->{rings} };
+    my $most = max(0, map { total($_) } @old);
+    my @new;
+
+    for my $limit (split / /, $limits) {
+        my ($n, $w) = split /\//, $limit;
+        my $ring = first { $_->{w} == $w } @old;
+
+        $ring //= { w => $w, head => slot($w), begun => 1,
+            count => { $most ? (slot($w) => $most) : () } };
+        $ring->{n} = $n;
+        push @new, $ring;
+    }
+
+    my $refitted = "@{[ map { $_->{w} } @old ]}" ne "@{[ map { $_->{w} } @new ]}";
+
+    return { rings => \@new, refitted => $refitted,
+        unsure => max(0, map { $_->{unsure} // 0 } @old),
+        anew => $refitted || (grep { $_->{moved} } @new) || $bucket->{mark},
+        repaired => ($refitted && $bucket->{expires} >= $quota->now_ms)
+            || scalar grep { $_->{redated} } @old };
+}
+
+
+sub reset_of {
+    my $ring = shift;
+
+    my $total = total($ring);
+    my $left = $total;
+
+    return $ring->{w} * 1000 if $ring->{n} == 0;
+    return 0 if $total == 0;
+
+    for my $slot (sort { $a <=> $b } keys %{ $ring->{count} }) {
+        $left -= $ring->{count}{$slot};
+
+        return int((($slot + 83) * $ring->{w} * 12500 - $quota->now + 999)
+            / 1000) if $left < min($ring->{n}, $total);
+    }
+}
+
+
+sub store {
+    my ($bucket, $rings, $anew, $unsure) = @_;
+
+    for my $ring (@$rings) {
+        $bucket->{since}{ $ring->{w} } = $age if $ring->{begun};
+    }
+
+    $bucket->{rings} = [ map { {
+        w => $_->{w}, head => $_->{head},
+        count => { %{ $_->{count} } }
+    } } @$rings ];
+
+    return if !$anew;
+
+    $bucket->{mark} = 0;
+    $bucket->{unsure} = max($bucket->{unsure}, $unsure);
+    $bucket->{expires} = $quota->now_ms
+        + 1050 * max(1, map { $_->{w} } @$rings);
+}
+
+
+# What admit.lua will say, and do.
+
+sub foretell {
+    my ($ask, $keys) = @_;
+
+    my @names = (undef, qw(c w a t));
+    my $charging = $ask->{mode} eq 'charge';
+    my (@fits, $text, $refused);
+
+    for my $i (1 .. $#$keys) {
+        my $mark = bucket($keys->[$i])->{mark};
+
+        return '5 ' . $quota->now_ms . ' 0 0' if $mark > $quota->now_ms
+            && $mark <= $quota->now_ms + 10000;
+    }
+
+    for my $i (1 .. $#$keys) {
+        my $limits = $limits{$keys->[$i]};
+        next if $limits eq '';
+
+        $fits[$i] = fit(bucket($keys->[$i]), $limits);
+        $refused ||= grep { total($_) >= $_->{n} } @{ $fits[$i]{rings} };
+    }
+
+    for my $i (grep { $fits[$_] } 1 .. $#$keys) {
+        my $bucket = bucket($keys->[$i]);
+
+        for my $ring (@{ $fits[$i]{rings} }) {
+            $ring->{count}{$ring->{head}}++ if $charging && !$refused;
+
+            $text .= " $names[$i] $ring->{n} $ring->{w} "
+                . max(0, $ring->{n} - total($ring)) . ' ' . reset_of($ring);
+        }
+
+        store($bucket, @{ $fits[$i] }{qw(rings anew unsure)})
+            if $charging && (!$refused || $fits[$i]{repaired});
+    }
+
+    return ($refused ? 1 : 0) . ' ' . $quota->now_ms . ' 7 0' . ($text // '');
+}
+
+
+sub foretell_refund {
+    my ($keys, $at) = @_;
+
+    my $given = 0;
+
+    for my $bucket (grep { $at > $_->{unsure} } map { bucket($_) } @$keys) {
+        for my $ring (@{ $bucket->{rings} }) {
+            my $slot = first { $ring->{count}{$_} } map {
+                int(($at * 1000 + $_) / ($ring->{w} * 12500))
+            } 0, 999;
+
+            next if !defined $slot;
+
+            delete $ring->{count}{$slot} if --$ring->{count}{$slot} == 0;
+            $given = 1;
+        }
+    }
+
+    return $given;
+}
+
+
+sub foretell_move {
+    my $keys = shift;
+
+    my @values;
+
+    for my $bucket (map { bucket($_) } @$keys) {
+        push @values, { unsure => $bucket->{unsure},
+            rings => [ map { view($_) } @{ $bucket->{rings} } ] };
+        $bucket->{expires} = max($bucket->{expires}, $quota->now_ms + 10000);
+        $bucket->{mark} = $quota->now_ms + 10000;
+    }
+
+    return \@values;
+}
+
+
+sub foretell_carry {
+    my ($keys, $values) = @_;
+
+    for my $i (0 .. $#$keys) {
+        my $bucket = bucket($keys->[$i]);
+        my @rings = map { view($_) } @{ $values->[$i]{rings} };
+        my @here = map { view($_) } @{ $bucket->{rings} };
+        my $unsure = max($values->[$i]{unsure}, $bucket->{unsure},
+            map { $_->{unsure} } @rings, @here);
+
+        for my $ring (@here) {
+            my $same = first { $_->{w} == $ring->{w} } @rings;
+
+            if ($same) {
+                $same->{count}{$_} = max($same->{count}{$_} // 0,
+                    $ring->{count}{$_}) for keys %{ $ring->{count} };
+
+            } elsif (@rings < 4) {
+                push @rings, $ring;
+            }
+        }
+
+        store($bucket, \@rings, 1, $unsure);
+        $bucket->{expires} = 0 if !@rings;
+    }
+}
+
+
+# --------------------------------------------------------------- the steps
+
+sub wrong {
+    my ($step, $what, $got, $expected) = @_;
+
+    push @wrong, "step $step: $what\n     got: $got\nexpected: $expected";
+}
+
+
+sub random_limits {
+    my @windows = sort { rand() <=> 0.5 } 1, 2, 7, 60, 3600;
+
+    return join ' ', map { (chance(0.05) ? 0 : 1 + int rand 12) . "/$_" }
+        @windows[0 .. pick(-1, 0, 0, 0, 1, 1, 2, 3)];
+}
+
+
+sub keys_of_call {
+    my ($account, $team) = @_;
+
+    my @keys = $quota->keys_of(credential => $credential_of{$account},
+        account => $account, team => $team);
+
+    $limits{$_} //= random_limits() for @keys;
+
+    return @keys;
+}
+
+
+sub set_limits {
+    my $key = shift;
+
+    $limits{$key} = random_limits();
+
+    if ($key =~ /pinaud:(calls|writes):(\{.*\})/) {
+        $redis->cmd('HSET', "pinaud:credential:$2",
+            $1 eq 'calls' ? 'limits_all' : 'limits', $limits{$key});
+    }
+}
+
+
+sub one_call {
+    my $step = shift;
+
+    my $account = pick(keys %credential_of);
+    my @keys = keys_of_call($account, pick(qw(x y)));
+    my $mode = chance(0.9) ? 'charge' : 'peek';
+
+    @keys = @keys[0, 1] if chance(0.1);
+
+    my $whole = chance(0.02) && $quota->snapshot;
+    my $text = foretell({ mode => $mode }, \@keys);
+
+    my $reply = $redis->try('EVALSHA', $quota->{sha}{admit}, scalar @keys,
+        @keys, $mode, 0, $step, map { $limits{$keys[$_] // ''} // '' } 3, 4);
+
+    $reply = [ "$reply", '' ] if ref $reply ne 'ARRAY';
+
+    wrong($step, "$mode @keys", $reply->[0], $text) if $reply->[0] ne $text;
+    wrong($step, 'token', $reply->[1], 'only with 0')
+        if ($reply->[0] =~ /^0/) != ($reply->[1] ne '');
+
+    my $status = substr $reply->[0], 0, 1;
+    $seen{"$mode: status $status"}++;
+
+    # A refusal stores no count, whatever else it may have mended
+    if ($whole && ($mode eq 'peek' || $status == 5)) {
+        is_deeply($quota->snapshot, $whole, "step $step: nothing is changed");
+        $seen{'nothing changed'}++;
+    }
+
+    return if $mode eq 'peek' || $status != 0;
+
+    @keys = @keys[1 .. $#keys];
+    check_window($step, $_) for @keys;
+    push @charges, { at => $quota->now_ms, keys => \@keys, age => $age };
+    shift @charges if @charges > 30;
+}
+
+
+# Rule 1, on the bare list: in W + W/40 there are at most N.
+
+sub check_window {
+    my ($step, $key) = @_;
+
+    my $bucket = bucket($key);
+    my $log = $bucket->{log};
+
+    push @$log, $age;
+    shift @$log while @$log && $log->[0] < $age - 4e9;
+
+    for my $limit (split / /, $limits{$key}) {
+        my ($n, $w) = split /\//, $limit;
+        my $from = max($age - $w * 1_025_000, $bucket->{since}{$w} // 0);
+        my $count = grep { $_ > $from } @$log;
+
+        wrong($step, "admitted by $key in $w s", $count, "at most $n")
+            if $count > $n;
+
+        $seen{'windows checked'}++;
+        $seen{'full windows'}++ if $count == $n;
+    }
+}
+
+
+sub one_refund {
+    my $step = shift;
+
+    return if !@charges;
+
+    my $charge = pick(@charges);
+    my $mark = "pinaud:refund:{x}:$charge->{at}:$charge->{age}";
+
+    my $expected = $charge->{refunded} && $redis->cmd('EXISTS', $mark) ? 0
+        : foretell_refund($charge->{keys}, $charge->{at});
+    my $got = $quota->run('refund', [@{ $charge->{keys} }, $mark],
+        [$charge->{at}, 60000]);
+
+    wrong($step, 'refund', $got, $expected) if $got != $expected;
+    $seen{"refund: $got"}++;
+
+    return if $charge->{refunded}++;
+
+    for my $bucket (map { bucket($_) } @{ $charge->{keys} }) {
+        my $log = $bucket->{log};
+        my $i = first { $log->[$_] == $charge->{age} } 0 .. $#$log;
+
+        splice @$log, $i, 1 if defined $i;
+    }
+}
+
+
+sub one_move {
+    my $step = shift;
+
+    my $account = pick(keys %credential_of);
+    my $to = $credential_of{$account} eq 'one' ? 'two' : 'one';
+    my @from = map { "pinaud:bucket:{$credential_of{$account}}:$account$_" }
+        '', ':x', ':y';
+    my @to = map { s/\{.*\}/{$to}/r } @from;
+
+    $limits{$_} //= random_limits() for @from, @to;
+
+    for (1 .. chance(0.2) ? 2 : 1) {
+        my $expected = foretell_move(\@from);
+        my $values = $quota->run('move', \@from);
+
+        wrong($step, 'move', scalar(@$values), 3) if @$values != 3;
+
+        # The mover dies here
+        if (chance(0.3)) {
+            $seen{'moves interrupted'}++;
+            return;
+        }
+
+        elapse($step, rand 0.1) if chance(0.5);
+        foretell_carry(\@to, $expected);
+        $quota->run('carry', \@to, $values);
+    }
+
+    for my $i (0 .. $#from) {
+        $limits{$to[$i]} = $limits{$from[$i]};
+        bucket($to[$i])->{log} = [ @{ bucket($from[$i])->{log} } ];
+
+        for my $w (map { $_->{w} } @{ bucket($from[$i])->{rings} }) {
+            bucket($to[$i])->{since}{$w} = bucket($from[$i])->{since}{$w};
+        }
+    }
+
+    # Gateways that still ask at the old place are told; then they ask anew
+    $credential_of{$account} = $to;
+    $seen{'moves'}++;
+}
+
+
+sub elapse {
+    my ($step, $seconds) = @_;
+
+    if ($seconds < 0) {
+        # Who is expired now is gone for good, as Redis may have it or not
+        $redis->cmd('EXISTS', keys %bucket) if %bucket;
+        bucket($_) for keys %bucket;
+        $seen{'clock set back'}++;
+    }
+
+    my $before = $quota->now;
+    $quota->pass($seconds);
+    $age += max(0, $quota->now - $before);
+}
+
+
+sub one_step {
+    my $step = shift;
+
+    my $kind = rand();
+
+    if ($kind < 0.004) {
+        set_limits(pick(keys %limits)) if %limits;
+
+    } elsif ($kind < 0.006) {
+        one_move($step);
+
+    } elsif ($kind < 0.026) {
+        one_refund($step);
+
+    } elsif ($kind < 0.031) {
+        elapse($step, -rand(pick(0.001, 0.02, 1, 10, 100, 5000)));
+
+    } elsif ($kind < 0.032) {
+        $redis->cmd('SCRIPT', 'FLUSH');
+        $quota->load;
+
+    } elsif ($kind < 0.4) {
+        elapse($step, rand(pick(0.001, 0.001, 0.02, 0.02, 0.1, 1, 1, 8, 61,
+            chance(0.05) ? 4000 : 1)));
+
+    } else {
+        one_call($step);
+    }
+}
+
+
+for my $name (qw(one two)) {
+    my @keys = $quota->keys_of(credential => $name, account => 1, team => 'x');
+
+    $quota->credential($name);
+    set_limits($_) for @keys[1, 2];
+}
+
+for my $step (1 .. $steps) {
+    one_step($step);
+    last if @wrong;
+}
+
+is(scalar(@wrong), 0, "$steps steps as foretold (seed $seed)")
+    or diag map { "$_\n" } @wrong;
+
+note map { "$_: $seen{$_}\n" } sort keys %seen;
+
+# A run that met nothing proves nothing
+if ($steps >= 20000) {
+    cmp_ok($seen{$_} // 0, '>=', 10, "$_: $seen{$_}") for 'charge: status 0',
+        'charge: status 1', 'charge: status 5', 'peek: status 0',
+        'peek: status 1', 'refund: 0', 'refund: 1', 'clock set back', 'moves',
+        'moves interrupted', 'windows checked', 'full windows',
+        'nothing changed';
+}
+
+
+# ------------------------------------------------------------- saturation
+
+# Asked without pause, at least 95 % of N is used, and still at most N in any
+# window.
+
+for my $limits ('20/1', '1/60', '400/60', '37/7', '100/86400') {
+    my ($n, $w) = split /\//, $limits;
+    my @times;
+
+    $redis->cmd('FLUSHALL');
+    $quota->credential('main', limits_all => $limits);
+    $quota->pass(rand $w);
+
+    my $start = $quota->now;
+
+    while ($quota->now < $start + 10 * $w * 1e6) {
+        push @times, $quota->now while $quota->admit->{status} == 0;
+        $quota->pass($w / 400 * (0.5 + rand));
+    }
+
+    cmp_ok(@times, '>=', 0.95 * 10 * $n, "$limits: " . @times
+        . " of at most " . 10 * $n . ' in ten windows');
+
+    my $crowd = grep { $times[$_] - $times[$_ - $n] < $w * 1_025_000 }
+        $n .. $#times;
+    is($crowd, 0, "$limits: at most N in every W + W/40");
+}
+
+
+done_testing();
