@@ -65,7 +65,8 @@ typedef struct {
     const unsigned char    *token;     /* of strings and names: between the
                                           quotes */
     size_t                  len;
-    unsigned                escaped:1; /* it has a backslash */
+    unsigned                escaped:1; /* it has a backslash; of strings, names
+                                          and numbers */
 
     unsigned                depth;     /* of open objects and arrays */
     uint64_t                objects;   /* bit n: level n is an object */

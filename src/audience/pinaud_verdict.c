@@ -181,24 +181,26 @@ pinaud_check_pointer(pinaud_check_t *check, unsigned level, const char *name,
 
     room = PINAUD_AUDIENCE_MAX_POINTER;
 
-    for (i = 1; i <= level; i++) {
+    for (i = 1; i <= level + (name != NULL); i++) {
         frame = &check->frames[i];
 
-        n = frame->name ? pinaud_pointer_name(frame->name, frame->len, p, room)
-                        : pinaud_pointer_index(frame->index, p, room);
+        if (i > level) {
+            n = pinaud_pointer_name((const unsigned char *) name, strlen(name),
+                                    p, room);
+
+        } else if (frame->name != NULL) {
+            n = pinaud_pointer_name(frame->name, frame->len, p, room);
+
+        } else {
+            n = pinaud_pointer_index(frame->index, p, room);
+        }
 
         if (n == 0) {
-            name = NULL;
             break;
         }
 
         p += n;
         room -= n;
-    }
-
-    if (name != NULL) {
-        p += pinaud_pointer_name((const unsigned char *) name, strlen(name), p,
-                                 room);
     }
 
     check->free = p;

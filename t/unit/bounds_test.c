@@ -214,6 +214,49 @@ test_long_pointers(void **state)
 }
 
 
+/* The first error gives back what the edits before it took. */
+
+static void
+test_edits_then_errors(void **state)
+{
+    int              i, n;
+    text_t           text;
+    audience_case_t  run;
+
+    (void) state;
+
+    for (n = 1; n < 400; n++) {
+        text_start(&text);
+        text_add(&text, ",\"event_data\":{\"line_items\":[{}");
+
+        for (i = 0; i < n; i++) {
+            text_add(&text, ",{\"product_id\":null}");
+        }
+
+        text_add(&text, "]}},\"");
+
+        for (i = 0; i < 250; i++) {
+            text_add(&text, "y");
+        }
+
+        text_add(&text, "\":{\"a\":1");
+
+        for (i = 0; i < 32; i++) {
+            text_add(&text, ",\"a\":1");
+        }
+
+        text_add(&text, "}}");
+        text_run(&run, CREATE | LENIENT | FORWARD, &text);
+
+        assert_int_equal(run.verdict.nerrors, 32);
+        assert_int_equal(run.verdict.counts[PINAUD_ERROR_DUPLICATE], 32);
+        assert_int_equal(run.verdict.errors[31].pointer_len, 253);
+
+        audience_free(&run);
+    }
+}
+
+
 static void
 test_many_duplicates(void **state)
 {
@@ -579,6 +622,7 @@ main(void)
         cmocka_unit_test(test_omitted),
         cmocka_unit_test(test_pointer_bound),
         cmocka_unit_test(test_long_pointers),
+        cmocka_unit_test(test_edits_then_errors),
         cmocka_unit_test(test_many_duplicates),
         cmocka_unit_test(test_many_members),
         cmocka_unit_test(test_dense_names),

@@ -543,6 +543,32 @@ test_tokens(void **state)
 }
 
 
+/* Escapes are told of each string, and of no number behind one. */
+
+static void
+test_escaped(void **state)
+{
+    static const char  text[] = "[\"\\u0041\",1,\"A\",\"A\\n\",1.5]";
+
+    static const unsigned  escaped[] = { 1, 0, 0, 1, 0 };
+
+    size_t         i;
+    pinaud_json_t  json;
+
+    (void) state;
+
+    pinaud_json_init(&json, (const unsigned char *) text, sizeof(text) - 1);
+    assert_int_equal(pinaud_json_next(&json), PINAUD_JSON_ARRAY);
+
+    for (i = 0; i < 5; i++) {
+        (void) pinaud_json_next(&json);
+        assert_int_equal(json.escaped, escaped[i]);
+    }
+
+    assert_int_equal(pinaud_json_next(&json), PINAUD_JSON_ARRAY_END);
+}
+
+
 static void
 test_decode(void **state)
 {
@@ -601,6 +627,7 @@ main(void)
         cmocka_unit_test(test_every_byte),
         cmocka_unit_test(test_depth),
         cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_escaped),
         cmocka_unit_test(test_decode),
     };
 
