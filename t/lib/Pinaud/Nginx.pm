@@ -66,6 +66,12 @@ sub new {
     mkdir "$self->{dir}/sanitizer";
     chmod 0777, "$self->{dir}/sanitizer";
 
+    # what nginx itself leaves to the system: events, sessions of upstreams,
+    # contexts in which expressions were compiled
+
+    $self->write('lsan', "leak:ngx_event_process_init\nleak:libssl.so\n"
+        . "leak:ngx_regex_compile\n");
+
     push @all, $self;
     $self->conf;
     $self->start if $opt{start};
@@ -200,9 +206,8 @@ sub environment {
             . ($ENV{ASAN_OPTIONS} // ''),
         UBSAN_OPTIONS => "print_stacktrace=1:$path:"
             . ($ENV{UBSAN_OPTIONS} // ''),
-        LSAN_OPTIONS => 'suppressions=' . $self->write('lsan',
-            "leak:ngx_event_process_init\nleak:libssl.so\n")
-            . ':' . ($ENV{LSAN_OPTIONS} // ''),
+        LSAN_OPTIONS => "suppressions=$self->{dir}/lsan:"
+            . ($ENV{LSAN_OPTIONS} // ''),
         %{ $self->{env} || {} },
     };
 }
