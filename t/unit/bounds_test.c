@@ -592,6 +592,31 @@ test_short_scratch(void **state)
 }
 
 
+/* A request without a body may have no memory for it at all. */
+
+static void
+test_no_body(void **state)
+{
+    void                        *scratch;
+    pinaud_audience_verdict_t    verdict;
+    pinaud_audience_contract_t   contract;
+
+    (void) state;
+
+    audience_contract(&contract, 0);
+    scratch = malloc(pinaud_audience_scratch(0));
+    pinaud_audience_check(&contract, NULL, 0, scratch,
+                          pinaud_audience_scratch(0), &verdict);
+
+    assert_false(verdict.valid);
+    assert_int_equal(verdict.nerrors, 1);
+    assert_int_equal(verdict.errors[0].code, PINAUD_ERROR_SYNTAX);
+    assert_int_equal(verdict.errors[0].offset, 0);
+
+    free(scratch);
+}
+
+
 /* Nothing of such a length is looked at. */
 
 static void
@@ -631,6 +656,7 @@ main(void)
         cmocka_unit_test(test_many_ids),
         cmocka_unit_test(test_dense_edits),
         cmocka_unit_test(test_short_scratch),
+        cmocka_unit_test(test_no_body),
         cmocka_unit_test(test_four_gigabytes),
     };
 
