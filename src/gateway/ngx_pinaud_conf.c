@@ -242,6 +242,14 @@ ngx_pinaud_conf_store(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf)
         return NGX_ERROR;
     }
 
+    if (pmcf->store.timeout == 0 || pmcf->store.connect_timeout == 0) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"pinaud_redis_timeout\" and "
+                      "\"pinaud_redis_connect_timeout\" can't be 0: no "
+                      "request would be admitted");
+        return NGX_ERROR;
+    }
+
     pmcf->store.changed = ngx_pinaud_conf_changed;
     pmcf->store.data = pmcf;
 
