@@ -44,6 +44,13 @@ ngx_pinaud_check_location(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf,
         rc = ngx_pinaud_check_proxy(cf, &clcf->name, u);
     }
 
+    /* no answer from outside leads into other locations or slows one down */
+
+    u->ignore_headers |= NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT
+                         |NGX_HTTP_UPSTREAM_IGN_XA_LIMIT_RATE
+                         |NGX_HTTP_UPSTREAM_IGN_XA_BUFFERING
+                         |NGX_HTTP_UPSTREAM_IGN_XA_CHARSET;
+
     return rc;
 }
 

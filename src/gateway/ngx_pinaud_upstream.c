@@ -30,6 +30,7 @@ static ngx_int_t ngx_pinaud_upstream_error(ngx_pinaud_record_t *record);
 static ngx_int_t ngx_pinaud_upstream_answer(ngx_pinaud_record_t *record);
 static ngx_uint_t ngx_pinaud_upstream_whole(ngx_http_request_t *r);
 static void ngx_pinaud_upstream_challenge(ngx_http_request_t *r);
+static void ngx_pinaud_upstream_clean(ngx_http_request_t *r);
 static void ngx_pinaud_upstream_hide(ngx_http_request_t *r, const char *name,
     size_t len);
 
@@ -370,7 +371,7 @@ ngx_pinaud_upstream_answer(ngx_pinaud_record_t *record)
         /* the token was refused, which the caller can do nothing about */
 
         ngx_pinaud_upstream_401(record);
-        ngx_pinaud_upstream_hide(r, "Set-Cookie", 10);
+        ngx_pinaud_upstream_clean(r);
 
         return ngx_pinaud_answer_replace(record,
                                          PINAUD_PROBLEM_CREDENTIAL_UNAVAILABLE,
@@ -391,7 +392,7 @@ ngx_pinaud_upstream_answer(ngx_pinaud_record_t *record)
     pmcf = ngx_http_get_module_main_conf(r, ngx_pinaud_module);
 
     ngx_pinaud_zone_response(ngx_pinaud_zone(pmcf), status);
-    ngx_pinaud_upstream_hide(r, "Set-Cookie", 10);
+    ngx_pinaud_upstream_clean(r);
 
     record->outcome = NGX_PINAUD_FORWARDED;
     record->should_retry = (status == NGX_HTTP_TOO_MANY_REQUESTS);
@@ -510,6 +511,51 @@ ngx_pinaud_upstream_challenge(ngx_http_request_t *r)
     ngx_pinaud_upstream_hide(r, "WWW-Authenticate", 16);
 
     r->headers_out.www_authenticate = NULL;
+}
+
+
+/* Takes off cookies, and what only the gateway itself may say. */
+
+static void
+ngx_pinaud_upstream_clean(ngx_http_request_t *r)
+{
+    ngx_uint_t        i;
+    ngx_str_t        *key;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &r->headers_out.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */; i++) {
+
+        if (i >= part->nelts) {
+
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        key = &h[i].key;
+
+        if ((key->len == 10
+             && ngx_strncasecmp(key->data, (u_char *) "Set-Cookie", 10) == 0)
+            || (key->len > 7
+                && ngx_strncasecmp(key->data, (u_char *) "Pinaud-", 7) == 0)
+            || (key->len == 9
+                && ngx_strncasecmp(key->data, (u_char *) "RateLimit", 9) == 0)
+            || (key->len == 16
+                && ngx_strncasecmp(key->data, (u_char *) "RateLimit-Policy",
+                                   16)
+                   == 0))
+        {
+            h[i].hash = 0;
+        }
+    }
 }
 
 
