@@ -11,7 +11,7 @@
 
 
 static ngx_int_t ngx_pinaud_answer_send(ngx_pinaud_record_t *record,
-    ngx_uint_t status, json_t *document, ngx_uint_t problem);
+    ngx_uint_t status, ngx_str_t *text, ngx_uint_t problem);
 static ngx_int_t ngx_pinaud_answer_text(ngx_http_request_t *r,
     json_t *document, ngx_str_t *text);
 static void ngx_pinaud_answer_type(ngx_http_request_t *r, ngx_uint_t problem);
@@ -54,7 +54,8 @@ ngx_int_t
 ngx_pinaud_refuse(ngx_pinaud_record_t *record, pinaud_problem_e id,
     const char *detail, pinaud_audience_verdict_t *verdict)
 {
-    json_t  *document;
+    json_t     *document;
+    ngx_str_t   text;
 
     ngx_pinaud_answer_outcome(record, id);
 
@@ -71,8 +72,12 @@ ngx_pinaud_refuse(ngx_pinaud_record_t *record, pinaud_problem_e id,
         document = NULL;
     }
 
-    return ngx_pinaud_answer_send(record, pinaud_problem(id)->status,
-                                  document, 1);
+    if (ngx_pinaud_answer_text(record->request, document, &text) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_pinaud_answer_send(record, pinaud_problem(id)->status, &text,
+                                  1);
 }
 
 
@@ -119,22 +124,44 @@ ngx_pinaud_refuse_admission(ngx_pinaud_record_t *record)
 }
 
 
+/* The body is told as the very bytes that would go: numbers keep digits. */
+
 ngx_int_t
 ngx_pinaud_answer_dry_run(ngx_pinaud_record_t *record)
 {
-    json_t  *document;
+    u_char     *p;
+    json_t     *document;
+    ngx_str_t   rest, text;
+
+    static const char  head[] = "{\"would\":\"forwarded\",\"body\":";
 
     record->outcome = NGX_PINAUD_DRY_RUN;
     record->told = 1;
 
-    document = json_pack("{s:s, s:o, s:o, s:o}",
-                         "would", "forwarded",
-                         "body", json_loadb((char *) record->body.data,
-                                            record->body.len, 0, NULL),
+    document = json_pack("{s:o, s:o}",
                          "edits", ngx_pinaud_answer_edits(record),
                          "limits", ngx_pinaud_answer_limits(record));
 
-    return ngx_pinaud_answer_send(record, NGX_HTTP_OK, document, 0);
+    if (ngx_pinaud_answer_text(record->request, document, &rest) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    p = ngx_pnalloc(record->request->pool,
+                    sizeof(head) - 1 + record->body.len + rest.len);
+    if (p == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    text.data = p;
+
+    p = ngx_cpymem(p, head, sizeof(head) - 1);
+    p = ngx_cpymem(p, record->body.data, record->body.len);
+    *p++ = ',';
+    p = ngx_cpymem(p, rest.data + 1, rest.len - 1);
+
+    text.len = p - text.data;
+
+    return ngx_pinaud_answer_send(record, NGX_HTTP_OK, &text, 0);
 }
 
 
@@ -192,19 +219,14 @@ ngx_pinaud_answer_outcome(ngx_pinaud_record_t *record, pinaud_problem_e id)
 
 static ngx_int_t
 ngx_pinaud_answer_send(ngx_pinaud_record_t *record, ngx_uint_t status,
-    json_t *document, ngx_uint_t problem)
+    ngx_str_t *text, ngx_uint_t problem)
 {
     ngx_int_t            rc;
-    ngx_str_t            text;
     ngx_buf_t           *b;
     ngx_chain_t          out;
     ngx_http_request_t  *r;
 
     r = record->request;
-
-    if (ngx_pinaud_answer_text(r, document, &text) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
 
     /* a body that was not asked for is not asked for now */
 
@@ -218,7 +240,7 @@ ngx_pinaud_answer_send(ngx_pinaud_record_t *record, ngx_uint_t status,
 
     r->err_status = 0;
     r->headers_out.status = status;
-    r->headers_out.content_length_n = text.len;
+    r->headers_out.content_length_n = text->len;
     ngx_pinaud_answer_type(r, problem);
 
     b = ngx_calloc_buf(r->pool);
@@ -226,8 +248,8 @@ ngx_pinaud_answer_send(ngx_pinaud_record_t *record, ngx_uint_t status,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    b->pos = text.data;
-    b->last = text.data + text.len;
+    b->pos = text->data;
+    b->last = text->data + text->len;
     b->memory = 1;
     b->last_buf = 1;
     b->last_in_chain = 1;
