@@ -66,6 +66,7 @@ ngx_pinaud_match_path(ngx_pinaud_record_t *record)
     }
 
     if (target.len > prefix + 4
+        && ngx_strncmp(target.data, "/v5/", 4) != 0
         && ngx_strncmp(target.data, clcf->name.data, prefix) == 0
         && ngx_strncmp(target.data + prefix, "/v5/", 4) == 0)
     {
