@@ -309,6 +309,40 @@ for my $path (documents()) {
 }
 
 
+# limits of this version: what README says has no effect has none
+
+my $effectless = $nginx->{conf} =~ s{pinaud on;}{pinaud on;
+    pinaud_report 1; pinaud_quota_wait 5s; pinaud_refresh_wait 5s;
+    pinaud_passthrough on;}r =~ s{pinaud_redis }{pinaud_outage_allowance 10;
+    pinaud_redis_ssl_name x; pinaud_redis }r;
+
+{
+    local $nginx->{conf} = $effectless;
+    my @brand = (headers => ['Authorization: Bearer brands']);
+
+    $nginx->conf->reload;
+    created post($nginx, create_path, body(), @growth), 'a create';
+    refused post($nginx, create_path, '{}', @growth), 'invalid-body',
+        'pinaud_report has no effect on bodies';
+    $r = post($nginx, create_path, body(), @brand);
+    refused $r, 'quota-exceeded', 'and none on quotas';
+    cmp_ok $r->{elapsed}, '<', 2, 'pinaud_quota_wait has no effect';
+    refused get($nginx, '/v5/ad_accounts/' . account . '/campaigns', @growth),
+        'not-found', 'pinaud_passthrough on is as audiences', read => 1;
+
+    $redis->pause;
+    refused $create->(), 'store-unavailable',
+        'pinaud_outage_allowance has no effect';
+    $redis->resume;
+    ok wait_until(sub { $create->()->{status} == 200 }, 2), 'Redis is back';
+
+    $nginx->{conf} =~ s{pinaud_team \$team;}
+        {pinaud_team_key \$http_authorization;} or die;
+    $nginx->conf->reload;
+    refused $create->(), 'unknown-caller', 'pinaud_team_key knows no keys';
+}
+
+
 # operations: users of Redis, renewing a token, rotating the key
 
 my $operations = 'docs/operations.md';

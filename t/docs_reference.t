@@ -83,6 +83,13 @@ for my $name (sort keys %entries) {
             $contexts{$name} =~ s/\|?NGX_CONF_\w+//gr), "$name: context";
 }
 
+my ($limits) = text('README.md') =~ /^## Limits of this version\n(.*?)^## /ms;
+my @reserved = grep { $entries{$_} =~ /this\s+version/i
+    && !/^pinaud_(?:redis|redis_ssl_\w+|idempotency)$/ } sort keys %entries;
+
+cmp_ok scalar(@reserved), '>', 5, 'directives without effect';
+is join(', ', grep { $limits !~ /`$_(?: on)?`/ } @reserved), '', 'README lists directives without effect';
+
 for my $name (qw(normalize unknown_members passthrough)) {
     my ($values) = $gateway =~ /ngx_pinaud_${name}\[\] = \{(.*?)null_string/s;
     my ($words) = $entries{"pinaud_$name"} =~ /Syntax: `\S+ (.+);`/;
