@@ -92,6 +92,7 @@ typedef struct ngx_pinaud_policies_s  ngx_pinaud_policies_t;
 typedef struct ngx_pinaud_policy_s    ngx_pinaud_policy_t;
 typedef struct ngx_pinaud_zone_s      ngx_pinaud_zone_t;
 typedef struct ngx_pinaud_record_s    ngx_pinaud_record_t;
+typedef struct ngx_pinaud_turn_s      ngx_pinaud_turn_t;
 
 
 /* What a worker has for itself; made when it starts. */
@@ -248,7 +249,11 @@ struct ngx_pinaud_record_s {
     struct ngx_pinaud_ask_s      *ask;     /* under way */
     ngx_pinaud_waiter_t           waiter;
     ngx_uint_t                    tries;
+    ngx_msec_t                    arrived; /* when it wanted admission first */
     ngx_msec_t                    asked;   /* when, for the deadline */
+    ngx_msec_t                    patience;      /* of the request's timer */
+    ngx_pinaud_turn_t            *turn;    /* it is in line for, or probes */
+    ngx_queue_t                   line;
     ngx_uint_t                    took;    /* us, all of the admission */
     uint64_t                      began;   /* us */
     ngx_pinaud_verdict_e          verdict;
@@ -274,6 +279,7 @@ struct ngx_pinaud_record_s {
     unsigned                      write:1;       /* a create */
     unsigned                      query:1;       /* the path has one */
     unsigned                      waiting:1;     /* in a queue */
+    unsigned                      lined:1;       /* in line for its turn */
     unsigned                      answered:1;    /* verdict is there */
     unsigned                      charged:1;     /* and not given back */
     unsigned                      armed:1;       /* the gate may open once */
@@ -304,6 +310,13 @@ ngx_pinaud_record_t *ngx_pinaud_record_create(ngx_http_request_t *r);
 
 /* The admission's verdict is there: goes on with the request. */
 void ngx_pinaud_request_answered(ngx_pinaud_record_t *record);
+
+/* Sets for how long a request waits from now, also while it does. */
+void ngx_pinaud_request_patience(ngx_pinaud_record_t *record,
+    ngx_msec_t patience);
+
+/* A request in line has its turn: asks for admission anew. */
+void ngx_pinaud_request_ask_again(ngx_pinaud_record_t *record);
 
 /*
  * nginx's $request_id, as it is anywhere else in the request. NGX_ERROR: no
@@ -363,6 +376,7 @@ struct ngx_pinaud_policy_s {
     size_t                        team_limits_len;
 
     ngx_msec_t                    asked;   /* when it was read */
+    ngx_pinaud_turn_t            *turns[2];      /* of writes, of reads */
     ngx_str_t                     commands[NGX_PINAUD_MODES];
     size_t                        deadline_at[NGX_PINAUD_MODES];
     size_t                        id_at[NGX_PINAUD_MODES];
@@ -413,6 +427,33 @@ ngx_int_t ngx_pinaud_admission_ask(ngx_pinaud_record_t *record);
 void ngx_pinaud_admission_cancel(ngx_pinaud_record_t *record);
 
 ngx_pinaud_main_conf_t *ngx_pinaud_main_conf(ngx_pinaud_record_t *record);
+
+
+/* turn: who asks when the quota is used up */
+
+/*
+ * Whether a request may ask Redis. NGX_AGAIN: it is in line, and goes on by
+ * ngx_pinaud_request_ask_again(). NGX_DECLINED: it is refused from memory.
+ */
+ngx_int_t ngx_pinaud_turn_take(ngx_pinaud_record_t *record);
+
+/*
+ * An answer of Redis is there, in the record. NGX_AGAIN: the request, refused,
+ * waits in line again.
+ */
+ngx_int_t ngx_pinaud_turn_told(ngx_pinaud_record_t *record);
+
+/* The request is no more concerned; may be called at any time. */
+void ngx_pinaud_turn_leave(ngx_pinaud_record_t *record);
+
+/* A request in line waited as long as it may: makes it the refusal. */
+void ngx_pinaud_turn_expire(ngx_pinaud_record_t *record);
+
+/* The policy changed: what is remembered may not hold. NULL: nothing. */
+void ngx_pinaud_turn_reopen(ngx_pinaud_turn_t *turn);
+
+/* One reference less. NULL: nothing. */
+void ngx_pinaud_turn_release(ngx_pinaud_turn_t *turn);
 
 
 /* command: as it goes to Redis */

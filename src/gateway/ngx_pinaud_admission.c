@@ -100,10 +100,18 @@ ngx_pinaud_admission_ask(ngx_pinaud_record_t *record)
     }
 
     if (!policy->allowed) {
+        ngx_pinaud_turn_leave(record);
+
         record->verdict = NGX_PINAUD_REFUSED_FORBIDDEN;
         record->answered = 1;
 
         return NGX_OK;
+    }
+
+    rc = ngx_pinaud_turn_take(record);
+
+    if (rc != NGX_OK) {
+        return (rc == NGX_AGAIN) ? NGX_AGAIN : NGX_OK;
     }
 
     return ngx_pinaud_admission_send(record);
@@ -113,6 +121,8 @@ ngx_pinaud_admission_ask(ngx_pinaud_record_t *record)
 void
 ngx_pinaud_admission_cancel(ngx_pinaud_record_t *record)
 {
+    ngx_pinaud_turn_leave(record);
+
     if (record->waiting) {
         ngx_queue_remove(&record->waiter.queue);
         record->waiting = 0;
@@ -158,6 +168,7 @@ ngx_pinaud_admission_store_down(ngx_pinaud_record_t *record,
 {
     ngx_pinaud_zone_store_error(ngx_pinaud_zone(ngx_pinaud_main_conf(record)),
                                 reason);
+    ngx_pinaud_turn_leave(record);
 
     record->verdict = NGX_PINAUD_REFUSED_STORE;
     record->answered = 1;
@@ -319,6 +330,10 @@ ngx_pinaud_admission_read(ngx_pinaud_ask_t *ask, redisReply *reply)
         || record->verdict == NGX_PINAUD_REFUSED_MOVED)
     {
         return ngx_pinaud_admission_again(record);
+    }
+
+    if (ngx_pinaud_turn_told(record) == NGX_AGAIN) {
+        return NGX_AGAIN;
     }
 
     record->answered = 1;

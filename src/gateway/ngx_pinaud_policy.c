@@ -45,6 +45,8 @@ static void ngx_pinaud_policy_trim(ngx_pinaud_policies_t *policies);
 static void ngx_pinaud_policy_free(ngx_pinaud_policy_t *policy);
 static void ngx_pinaud_policy_reply(ngx_pinaud_call_t *call,
     redisReply *reply);
+static void ngx_pinaud_policy_succeed(ngx_pinaud_policy_t *policy,
+    ngx_pinaud_policy_t *old);
 static ngx_int_t ngx_pinaud_policy_read(ngx_pinaud_policy_t *policy,
     redisReply *reply, const char **reason);
 static ngx_int_t ngx_pinaud_policy_limits(redisReply *reply, u_char *to,
@@ -266,6 +268,7 @@ ngx_pinaud_policy_reply(ngx_pinaud_call_t *call, redisReply *reply)
 
             if (rc == NGX_OK) {
                 policy->fresh = 1;
+                ngx_pinaud_policy_succeed(policy, old);
 
             } else {
                 ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
@@ -293,6 +296,37 @@ ngx_pinaud_policy_reply(ngx_pinaud_call_t *call, redisReply *reply)
     }
 
     ngx_pinaud_policy_release(old);
+}
+
+
+/* Hands on who waits for a turn, and what is known of the quota. */
+
+static void
+ngx_pinaud_policy_succeed(ngx_pinaud_policy_t *policy,
+    ngx_pinaud_policy_t *old)
+{
+    ngx_uint_t  i, same;
+
+    same = policy->allowed == old->allowed
+           && ngx_memn2cmp(policy->credential, old->credential,
+                           policy->credential_len, old->credential_len)
+              == 0
+           && ngx_memn2cmp(policy->account_limits, old->account_limits,
+                           policy->account_limits_len,
+                           old->account_limits_len)
+              == 0
+           && ngx_memn2cmp(policy->team_limits, old->team_limits,
+                           policy->team_limits_len, old->team_limits_len)
+              == 0;
+
+    for (i = 0; i < 2; i++) {
+        policy->turns[i] = old->turns[i];
+        old->turns[i] = NULL;
+
+        if (!same) {
+            ngx_pinaud_turn_reopen(policy->turns[i]);
+        }
+    }
 }
 
 
@@ -465,6 +499,10 @@ ngx_pinaud_policy_free(ngx_pinaud_policy_t *policy)
         if (policy->commands[i].data) {
             ngx_free(policy->commands[i].data);
         }
+    }
+
+    for (i = 0; i < 2; i++) {
+        ngx_pinaud_turn_release(policy->turns[i]);
     }
 
     ngx_free(policy);

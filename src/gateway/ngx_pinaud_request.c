@@ -20,6 +20,7 @@ static ngx_int_t ngx_pinaud_request_check(ngx_http_request_t *r,
     ngx_pinaud_record_t *record);
 static ngx_int_t ngx_pinaud_request_admit(ngx_http_request_t *r,
     ngx_pinaud_record_t *record);
+static ngx_int_t ngx_pinaud_request_ask(ngx_pinaud_record_t *record);
 static ngx_int_t ngx_pinaud_request_admitted(ngx_http_request_t *r,
     ngx_pinaud_record_t *record);
 static ngx_int_t ngx_pinaud_request_retry(ngx_http_request_t *r);
@@ -188,16 +189,56 @@ static ngx_int_t
 ngx_pinaud_request_admit(ngx_http_request_t *r, ngx_pinaud_record_t *record)
 {
     record->stage = NGX_PINAUD_STAGE_ADMIT;
+    record->arrived = ngx_current_msec;
+
+    if (ngx_pinaud_request_ask(record) == NGX_AGAIN) {
+        return ngx_pinaud_request_wait(r, record);
+    }
+
+    return ngx_pinaud_request_admitted(r, record);
+}
+
+
+static ngx_int_t
+ngx_pinaud_request_ask(ngx_pinaud_record_t *record)
+{
     record->answered = 0;
     record->tries = 0;
     record->asked = ngx_current_msec;
     record->began = ngx_pinaud_usec();
 
-    if (ngx_pinaud_admission_ask(record) == NGX_AGAIN) {
-        return ngx_pinaud_request_wait(r, record);
-    }
+    ngx_pinaud_request_patience(record,
+                               ngx_pinaud_main_conf(record)->store.timeout);
 
-    return ngx_pinaud_request_admitted(r, record);
+    return ngx_pinaud_admission_ask(record);
+}
+
+
+void
+ngx_pinaud_request_ask_again(ngx_pinaud_record_t *record)
+{
+    if (ngx_pinaud_request_ask(record) == NGX_OK) {
+        ngx_pinaud_request_answered(record);
+    }
+}
+
+
+void
+ngx_pinaud_request_patience(ngx_pinaud_record_t *record, ngx_msec_t patience)
+{
+    ngx_event_t  *wev;
+
+    wev = record->request->connection->write;
+
+    record->patience = patience;
+
+    if (wev->delayed && wev->timer_set) {
+
+        /* nginx leaves a timer alone that differs by little */
+
+        ngx_del_timer(wev);
+        ngx_add_timer(wev, patience);
+    }
 }
 
 
@@ -306,8 +347,7 @@ ngx_pinaud_request_wait(ngx_http_request_t *r, ngx_pinaud_record_t *record)
     r->write_event_handler = ngx_pinaud_request_timer;
 
     r->connection->write->delayed = 1;
-    ngx_add_timer(r->connection->write,
-                  ngx_pinaud_main_conf(record)->store.timeout);
+    ngx_add_timer(r->connection->write, record->patience);
 
     return NGX_AGAIN;
 }
@@ -318,6 +358,7 @@ ngx_pinaud_request_timer(ngx_http_request_t *r)
 {
     ngx_event_t             *wev;
     ngx_pinaud_record_t     *record;
+    ngx_pinaud_loc_conf_t   *plcf;
     ngx_pinaud_main_conf_t  *pmcf;
 
     wev = r->connection->write;
@@ -332,7 +373,14 @@ ngx_pinaud_request_timer(ngx_http_request_t *r)
     }
 
     record = ngx_http_get_module_ctx(r, ngx_pinaud_module);
+    plcf = ngx_http_get_module_loc_conf(r, ngx_pinaud_module);
     pmcf = ngx_http_get_module_main_conf(r, ngx_pinaud_module);
+
+    if (record->lined && plcf->quota_wait) {
+        ngx_pinaud_turn_expire(record);
+        ngx_pinaud_request_resume(r);
+        return;
+    }
 
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                   "pinaud: store did not answer in time");
