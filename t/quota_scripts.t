@@ -154,6 +154,31 @@ unchanged(sub {
 }, 'a peek when slots and limits are others');
 
 
+begin('report', limits => '2/60', limits_all => '100/1');
+
+my @report = (@call, mode => 'report', account_limits => '5/1');
+
+for my $left (1, 0) {
+    $reply = $quota->admit(@report);
+    is($reply->{status}, 0, 'within quota: admitted');
+    is($reply->{limits}{w60}{remaining}, $left, 'and charged');
+}
+
+unchanged(sub {
+    my $reply = $quota->admit(@report);
+
+    is($reply->{status}, 1, 'over quota: told');
+    is($reply->{token}, 'sealed of main', 'with the token');
+    is($reply->{limits}{w60}{remaining}, 0, 'by its limit');
+    is($reply->{limits}{a1}{remaining}, 3, 'nothing else is charged');
+}, 'a report over quota');
+
+$redis->cmd('HSET', 'pinaud:credential:{main}', 'expires', 1);
+$reply = $quota->admit(@report);
+is($reply->{status}, 3, 'an expired token is no quota');
+is($reply->{token}, '', 'and not handed out');
+
+
 begin('credentials without a token', limits_all => '5/60');
 
 is($quota->admit(credential => 'other')->{text}, '2 ' . $quota->now_ms

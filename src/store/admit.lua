@@ -3,7 +3,9 @@
 --
 -- KEYS  1 credential's record, 2 its bucket of all calls, and for a write
 --       3 its bucket of writes, 4 the account's, 5 the team's
--- ARGV  1 "charge", or "peek": the same answer, but nothing is changed
+-- ARGV  1 "charge"; "peek": the same answer, but nothing is changed; "report":
+--         as "charge", but whoever is over quota gets the token all the same,
+--         uncharged, since there the verdict is told and not enforced
 --       2 deadline in ms of Redis's time, 0: none. From then on the asker is
 --         gone, and a charge would be nobody's
 --       3 the request's id, for who reads Redis's MONITOR or SLOWLOG
@@ -14,7 +16,7 @@
 -- limit of each bucket: B is c(alls), w(rites), a(ccount) or t(eam), REMAINING
 -- as it is after the answer, RESET in ms until that grows, which is when a
 -- limit that refused admits again. The second is the
--- sealed token with STATUS 0, else empty.
+-- sealed token with STATUS 0, and 1 of "report", else empty.
 --
 -- STATUS  0  admitted, or would be
 --         1  over quota
@@ -27,7 +29,8 @@ local NAMES = { nil, "c", "w", "a", "t" }
 
 local now = clock()
 local now_ms = floor(now / 1000)
-local charging = ARGV[1] == "charge"
+local reporting = ARGV[1] == "report"
+local charging = reporting or ARGV[1] == "charge"
 local deadline = tonumber(ARGV[2])
 
 if not (charging or ARGV[1] == "peek") or not deadline
@@ -151,5 +154,5 @@ for i = 2, #KEYS do
     end
 end
 
-return answer(admitted and "0" or "1", version, expires, admitted and token,
-              text)
+return answer(admitted and "0" or "1", version, expires,
+              (admitted or reporting) and token, text)
