@@ -1,0 +1,166 @@
+#!/usr/bin/perl
+
+# Copyright (C) the ngx_pinaud_module authors
+
+# What a worker does when the quota is used up: a flood of refused requests
+# costs Redis next to nothing, and with pinaud_quota_wait requests wait for
+# their turn, first come first served.
+
+use warnings;
+use strict;
+
+use Test::More;
+use Time::HiRes qw(sleep time);
+use Pinaud::Check;
+use Pinaud::Gateway;
+use Pinaud::HTTP;
+
+
+my $other = '549755885176';
+my $gw = Pinaud::Gateway->new(limits => ['none'], limits_all => ['none'],
+    accounts => {
+        account() => { limits => [], teams => { growth => ['2/60s'],
+            waiting => ['2/1s'], slow => ['1/1d'], quit => ['1/1s'] } },
+        $other => { limits => [], teams => { growth => [] } } },
+    http => 'keepalive_requests 100000;');
+
+
+sub commands {
+    my $stats = $gw->redis->cmd('INFO', 'commandstats');
+
+    return $stats =~ /^cmdstat_evalsha:calls=(\d+)/m ? $1 : 0;
+}
+
+
+# a flood
+
+post($gw, create_path, body, team => 'growth') for 1 .. 3;
+
+my $before = commands();
+my $conn = Pinaud::HTTP->connect($gw);
+my ($refused, $flood) = (0, 4000);
+
+for (1 .. $flood) {
+    my $r = $conn->request('POST', create_path, body => body(),
+        team => 'growth');
+    $refused++ if $r->{status} == 429;
+}
+
+is $refused, $flood, 'all of a flood are refused';
+
+my $asked = commands() - $before;
+cmp_ok $asked, '<', $flood / 200, "a flood of $flood costs $asked questions";
+
+created post($gw, create_path($other), body, team => 'growth'),
+    'another account goes on';
+
+my $r = post($gw, create_path, body, team => 'growth');
+refused $r, 'quota-exceeded', 'refused from memory';
+cmp_ok $r->header('Retry-After'), '<=', 63, 'the wait shrinks';
+like $r->header('RateLimit'), qr/"team-60s";r=0;t=\d+/, 'the limit is told';
+is_deeply $r->json->{'violated-policies'}, ['team-60s'], 'and named';
+
+$before = $gw->sim->requests;
+$r = post($gw, create_path, body, team => 'growth',
+    headers => ['Pinaud-Dry-Run: ?1']);
+is $r->{status}, 429, 'a dry run tells the same';
+
+# a changed limit counts at once, when the policy is read again
+
+$gw->must_ctl(qw(team put growth --account), account(), qw(--limit 1000/60s));
+
+my $end = time() + 8;
+do { $r = post($gw, create_path, body, team => 'growth'); sleep 0.1 }
+    while $r->{status} != 200 && time() < $end;
+
+is $r->{status}, 200, 'a larger limit opens it within seconds';
+
+
+# waiting
+
+my $patient = Pinaud::Gateway->new(with => $gw, accounts => $gw->{accounts},
+    location => 'pinaud_quota_wait 4s;');
+
+
+sub send_create {
+    my ($where, $name, %opt) = @_;
+
+    my $c = Pinaud::HTTP->connect($where);
+    my $text = body(name => $name);
+
+    $c->send("POST " . create_path() . " HTTP/1.1\r\nHost: localhost\r\n"
+        . "X-Team: $opt{team}\r\nContent-Type: application/json\r\n"
+        . "Content-Length: " . length($text) . "\r\n"
+        . "Connection: close\r\n\r\n$text");
+
+    return $c;
+}
+
+
+sub names { map { /"name":"([^"]*)"/ ? $1 : () } map { $_->{body} } @_ }
+
+
+$gw->sim->forget;
+$before = commands();
+
+my @clients = map { my $c = send_create($patient, "n$_", team => 'waiting');
+    sleep 0.03; $c } 1 .. 6;
+my @answers = map { $_->response->{status} } @clients;
+
+is "@answers", '200 200 200 200 200 200', 'who waits is served';
+is join(' ', names($gw->sim->requests)), 'n1 n2 n3 n4 n5 n6',
+    'first come, first served';
+
+$asked = commands() - $before;
+cmp_ok $asked, '<', 30, "without asking in a loop ($asked)";
+
+
+# one leaves the line
+
+$gw->sim->forget;
+sleep 1.2;
+
+@clients = map { my $c = send_create($patient, "l$_", team => 'waiting');
+    sleep 0.03; $c } 1 .. 5;
+(splice @clients, 3, 1)->abort;
+@answers = map { $_->response->{status} } @clients;
+
+is "@answers", '200 200 200 200', 'the others are served';
+is join(' ', names($gw->sim->requests)), 'l1 l2 l3 l5',
+    'who leaves takes his place out';
+
+
+# the wait has an end
+
+$gw->sim->forget;
+$before = commands();
+my $started = time();
+
+@clients = map { send_create($patient, "d$_", team => 'slow') } 1 .. 4;
+my @last = map { $_->response } @clients;
+
+is join(' ', sort map { $_->{status} } @last) =~ s/^200 //r,
+    $last[0]{status} == 200 ? '429 429 429' : '429 429 429 429',
+    'at the end of the wait it is a refusal';
+cmp_ok time() - $started, '>', 3.5, 'after the wait';
+
+my ($late) = grep { $_->{status} == 429 } @last;
+refused $late, 'quota-exceeded', 'as any other';
+cmp_ok $late->header('Retry-After'), '>', 1000, 'which tells how long yet';
+
+$asked = commands() - $before;
+cmp_ok $asked, '<', 20, "the line asked seldom ($asked)";
+
+
+# a worker that quits serves those in line
+
+$gw->sim->forget;
+
+@clients = map { my $c = send_create($patient, "q$_", team => 'quit');
+    sleep 0.03; $c } 1 .. 3;
+$patient->nginx->reload;
+@answers = map { $_->response->{status} } @clients;
+
+is "@answers", '200 200 200', 'graceful quit serves the line';
+
+finish();
