@@ -1,0 +1,310 @@
+#!/usr/bin/perl
+
+# Copyright (C) the ngx_pinaud_module authors
+
+# Redis is away, comes back, is slow, is another one, lies: requests end in
+# time and in order, nothing is admitted on the strength of nonsense, and the
+# log tells each change once.
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Pinaud::Check;
+use Pinaud::Gateway;
+use Pinaud::HTTP;
+use Pinaud::HTTP2;
+use Pinaud::Nginx;
+use Pinaud::Process;
+use Pinaud::Redis;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $gw = Pinaud::Gateway->new(evil => 1,
+    accounts => { account() => { limits => ['1000/60s'],
+        teams => { growth => [] } } },
+    http => 'pinaud_redis_timeout 300ms;');
+
+my $path = create_path;
+my $body = body();
+my @growth = (team => 'growth');
+my $h2 = Pinaud::Nginx->has('http_v2_module');
+my $slack = 4;
+
+
+sub create { post($gw, $path, $body, @growth, @_) }
+
+
+sub up {
+    my ($name) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    my $r;
+    ok wait_until(sub { ($r = create())->{status} == 200 }, 5), $name
+        or diag $r->{body};
+    $gw->arrived;
+}
+
+
+# How often the log says it, since the mark.
+
+sub said { scalar(() = $gw->nginx->log_since =~ /$_[0]/g) }
+
+
+sub down {
+    my ($name, $n) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    for (1 .. $n // 3) {
+        my $r = create();
+        refused $r, 'store-unavailable', $name;
+        cmp_ok $r->{elapsed}, '<', 0.3 + $slack, "$name: in time";
+    }
+
+    untouched $gw, "$name: nothing arrives";
+}
+
+
+# CPU time of the worker, in seconds.
+
+sub cpu {
+    my ($worker) = $gw->nginx->workers;
+    my @stat = split ' ', slurp("/proc/$worker/stat") =~ s/.*\) //sr;
+
+    return ($stat[11] + $stat[12]) / 100;
+}
+
+
+sub sockets {
+    my ($worker) = $gw->nginx->workers;
+
+    return scalar grep { (readlink($_) // '') =~ /^socket:/ }
+        glob "/proc/$worker/fd/*";
+}
+
+
+up 'at first';
+my $sockets = sockets();
+
+
+# killed, and started again
+
+$gw->nginx->mark;
+$gw->evil->mode('refuse');
+down 'refused';
+ok !$gw->metrics->{pinaud_store_up}, 'pinaud_store_up 0';
+is $gw->health->{status}, 503, 'health: 503';
+
+my $cpu = cpu();
+sleep 1;
+cmp_ok cpu() - $cpu, '<', 0.5, 'no busy loop while it is away';
+is said('is unavailable'), 1, 'its loss is told once';
+
+$gw->evil->mode('pass');
+up 'and back';
+is said('is unavailable'), 1, 'its loss was told once';
+is said('is back'), 1, 'its return, too';
+is $gw->health->{status}, 200, 'health: 200';
+
+$gw->nginx->mark;
+$gw->redis->kill;
+down 'killed';
+$gw->redis->start;
+refused create(), 'forbidden', 'an empty one knows no account'
+    if wait_until(sub { create()->{status} == 403 }, 5);
+$gw->enrol;
+up 'enrolled anew';
+is said('is back'), 1, 'its return is told once';
+
+# closed while idle, which is no news
+
+$gw->nginx->mark;
+$gw->evil->drop;
+sleep 0.1;
+create() for 1 .. 2;
+is said('is unavailable'), 0, 'an idle connection that ends is no news';
+up 'and is made again';
+
+# scripts that it forgot
+
+my $r = $gw->redis->cmd('SCRIPT', 'FLUSH');
+$gw->evil->forget;
+up 'scripts flushed';
+cmp_ok scalar @{ $gw->evil->commands('EVAL') }, '<=', 2, 'sent again';
+$gw->evil->forget;
+up 'and there again';
+is scalar @{ $gw->evil->commands('EVAL') }, 0, 'and not sent again';
+
+
+# it says nothing: the time is bounded
+
+$gw->nginx->mark;
+$gw->redis->pause;
+
+my @many = map {
+    my $c = Pinaud::HTTP->connect($gw);
+    $c->send(Pinaud::HTTP::head('POST', $path, body => $body, @growth)
+        . $body);
+    $c;
+} 1 .. 50;
+
+my $start = time();
+my @status = map { $_->response->{status} } @many;
+$_->close for @many;
+
+is join(' ', grep { $_ != 503 } @status), '', 'stopped: all of them 503';
+cmp_ok time() - $start, '<', 0.3 + $slack, 'stopped: in time';
+down 'stopped';
+
+if ($h2) {
+    refused h2($gw, 'POST', $path, body => $body, @growth),
+        'store-unavailable', 'stopped, HTTP/2';
+}
+
+sleep 0.7;
+is said('is unavailable'), 1, 'its silence is told once';
+$gw->redis->resume;
+up 'it goes on';
+$gw->arrived;
+
+# replies that come too late are nobody's: no request gets another's
+
+$gw->evil->mode('delay', seconds => 0.5, only => 'EVALSHA|EVAL');
+down 'too late', 1;
+$gw->evil->mode('pass');
+sleep 0.6;
+$r = create(headers => ['Pinaud-Dry-Run: ?1']);
+is $r->{status}, 200, 'a dry run behind a late reply';
+is $r->json->{would}, 'forwarded', 'is answered as one';
+
+
+# errors of the whole store: told once, tried with backoff
+
+for my $error ('LOADING Redis is loading', 'READONLY replica', 'NOAUTH x',
+    'MASTERDOWN x', 'OOM command not allowed', 'BUSY script', 'MISCONF x')
+{
+    my ($word) = $error =~ /^(\w+)/;
+
+    $gw->nginx->mark;
+    $gw->evil->mode('error', text => $error, only => 'EVALSHA|EVAL');
+    down $word, 5;
+    is said('is unavailable: ' . $word), 1, "$word is told once";
+    is said('pinaud: '), 1, "$word: and nothing else";
+    $gw->evil->mode('pass');
+    up "$word is over";
+
+    next if $word !~ /^(?:LOADING|NOAUTH)$/;
+
+    $gw->nginx->mark;
+    $gw->evil->mode('error', text => $error);
+    $gw->evil->drop;
+    sleep 0.2;
+    down "$word at greeting", 2;
+    is said('is unavailable'), 1, "$word at greeting is told once";
+    $gw->evil->mode('pass');
+    up "$word at greeting is over";
+}
+
+# other errors are of one request
+
+$gw->nginx->mark;
+$gw->evil->mode('error', text => "WRONGTYPE of secret 'value'",
+    only => 'EVALSHA|EVAL');
+down 'WRONGTYPE', 1;
+is said('refused an admission: "WRONGTYPE"'), 1, 'its word is told';
+is said('secret'), 0, 'and nothing more of it';
+$gw->evil->mode('error', text => 'NOSCRIPT no', only => 'EVALSHA|EVAL');
+$gw->evil->forget;
+down 'NOSCRIPT again and again', 1;
+cmp_ok scalar @{ $gw->evil->commands('EVAL') }, '<=', 1, 'is not asked again';
+$gw->evil->mode('pass');
+up 'scripts are there';
+
+
+# not there when nginx starts
+
+my $late = Pinaud::Gateway->new(redis => { persist => 1 },
+    nginx => { start => 0 });
+$late->redis->stop;
+$late->nginx->start;
+refused post($late, $path, $body, @growth), 'store-unavailable',
+    'not there at start';
+$late->redis->start;
+ok wait_until(sub { post($late, $path, $body, @growth)->{status} == 200 }, 5),
+    'and then it is';
+$late->nginx->stop;
+$late->redis->stop;
+
+
+# whom it lets in
+
+my %logins = (
+    password => ['requirepass secret', '', 'secret', 200],
+    'a wrong password' => ['requirepass secret', '', 'other', 503],
+    'a user' => ['user gw on >secret ~* +@all', 'gw@', 'secret', 200],
+    'a user with a wrong password' =>
+        ['user gw on >secret ~* +@all', 'gw@', 'other', 503],
+    'a user that may do nothing' =>
+        ['user gw on >secret ~* -@all +auth +ping', 'gw@', 'secret', 503],
+    'another database' => ['', '', undef, 200, 3],
+    'a database that is not there' => ['', '', undef, 503, 7],
+);
+
+my @redis;
+
+for my $name (sort keys %logins) {
+    my ($config, $user, $password, $status, $db) = @{ $logins{$name} };
+
+    my $redis = Pinaud::Redis->new(config => "$config\n",
+        $config =~ /requirepass (\w+)/ ? (password => $1) : ());
+    my $keys = $gw->{keys};
+    my $file = $gw->nginx->write("password", ($password // '') . "\n", 0600);
+    my $url = "redis://${user}127.0.0.1:" . $redis->port . '/' . ($db // 0);
+
+    # the records as pinaudctl wrote them elsewhere
+
+    $redis->cmd('SELECT', $db) if ($db // 0) == 3;
+
+    for my $key (grep { !/calls|writes|bucket/ }
+        @{ $gw->redis->cmd('KEYS', '*') })
+    {
+        my $dump = $gw->redis->cmd('DUMP', $key);
+        $redis->cmd('RESTORE', $key, 0, $dump);
+    }
+
+    my $conf = $gw->http;
+    my $old = $gw->store_url;
+    $conf =~ s/pinaud_redis \Q$old\E;/pinaud_redis $url;/ or die;
+    $conf =~ s/^/pinaud_redis_password_file $file;\n/ if defined $password;
+
+    $gw->nginx->mark;
+    $gw->nginx->conf($conf)->reload;
+
+    my $r = create();
+    is $r->{status}, $status, $name or diag $gw->nginx->log_since;
+    $gw->arrived;
+
+    if ($status == 503) {
+        $_ = create() for 1 .. 5;
+        is said('is unavailable'), 1, "$name: told once"
+            or diag $gw->nginx->log_since;
+        is said('secret|other'), 0, "$name: without a password";
+    }
+
+    push @redis, $redis;
+}
+
+$gw->nginx->conf($gw->http)->reload;
+up 'the first one again';
+
+
+# nothing is left behind
+
+wait_until(sub { sockets() <= $sockets }, 5);
+cmp_ok sockets(), '<=', $sockets, 'no socket is left open';
+
+finish();
