@@ -37,6 +37,8 @@ static int pinaud_path_hex(unsigned char c);
 static int pinaud_path_is(const pinaud_segments_t *segments, size_t i,
     const char *word);
 static pinaud_path_e pinaud_path_kind(const pinaud_segments_t *segments);
+static int pinaud_path_alike(const pinaud_segment_t *segment,
+    const char *word);
 static int pinaud_path_digits(const pinaud_segment_t *segment);
 
 
@@ -235,8 +237,6 @@ pinaud_path_is(const pinaud_segments_t *segments, size_t i, const char *word)
 static pinaud_path_e
 pinaud_path_kind(const pinaud_segments_t *segments)
 {
-    const pinaud_segment_t  *resource;
-
     if (!pinaud_path_is(segments, 0, "v5")) {
         return PINAUD_PATH_UNKNOWN;
     }
@@ -265,11 +265,7 @@ pinaud_path_kind(const pinaud_segments_t *segments)
 
         /* another spelling may still be the same to a server */
 
-        resource = &segments->segment[3];
-
-        return (resource->end - resource->start == sizeof("audiences") - 1
-                && strncasecmp((const char *) resource->start, "audiences",
-                               sizeof("audiences") - 1) == 0)
+        return pinaud_path_alike(&segments->segment[3], "audiences")
                ? PINAUD_PATH_INVALID : PINAUD_PATH_ACCOUNT;
     }
 
@@ -285,8 +281,26 @@ pinaud_path_kind(const pinaud_segments_t *segments)
         return PINAUD_PATH_CREATE_CUSTOM;
     }
 
+    if (pinaud_path_alike(&segments->segment[4], "custom")) {
+        return PINAUD_PATH_INVALID;
+    }
+
     return pinaud_path_digits(&segments->segment[4]) ? PINAUD_PATH_AUDIENCE
                                                      : PINAUD_PATH_ACCOUNT;
+}
+
+
+/* Whether a canonical segment is that word in whatever letter case. */
+
+static int
+pinaud_path_alike(const pinaud_segment_t *segment, const char *word)
+{
+    size_t  len;
+
+    len = (size_t) (segment->end - segment->start);
+
+    return len == strlen(word)
+           && strncasecmp((const char *) segment->start, word, len) == 0;
 }
 
 

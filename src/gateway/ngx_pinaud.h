@@ -191,6 +191,8 @@ typedef enum {
     NGX_PINAUD_CHARGE_WRITE = 0,
     NGX_PINAUD_PEEK_WRITE,
     NGX_PINAUD_CHARGE_READ,
+    NGX_PINAUD_REPORT_WRITE,               /* charged within quota; over it */
+    NGX_PINAUD_REPORT_READ,                /* there is a token, too */
     NGX_PINAUD_MODES
 } ngx_pinaud_mode_e;
 
@@ -232,6 +234,7 @@ struct ngx_pinaud_record_s {
     ngx_pinaud_operation_e        operation;
     ngx_str_t                     path;    /* what Pinterest is to see, with
                                               its query; in unparsed_uri */
+    ngx_str_t                     method;
     ngx_str_t                     account;
     ngx_str_t                     team;
     ngx_str_t                     team_key;
@@ -266,6 +269,8 @@ struct ngx_pinaud_record_s {
 
     /* the answer */
     ngx_pinaud_outcome_e          outcome;
+    ngx_pinaud_outcome_e          would_refuse;  /* told, not enforced;
+                                                    FORWARDED: nothing */
     ngx_uint_t                    retry_after;   /* s */
     ngx_uint_t                    http_version;  /* the client's */
     ngx_str_t                     problem; /* body that replaces another's */
@@ -276,7 +281,11 @@ struct ngx_pinaud_record_s {
     off_t                         held_size;
 
     unsigned                      dry_run:1;
-    unsigned                      write:1;       /* a create */
+    unsigned                      report:1;      /* verdicts on body and quota
+                                                    are not enforced */
+    unsigned                      create:1;      /* its body is checked */
+    unsigned                      write:1;       /* it, or another one whose
+                                                    body is not looked at */
     unsigned                      query:1;       /* the path has one */
     unsigned                      waiting:1;     /* in a queue */
     unsigned                      lined:1;       /* in line for its turn */
@@ -339,18 +348,25 @@ void ngx_pinaud_match_path(ngx_pinaud_record_t *record);
  */
 ngx_int_t ngx_pinaud_match(ngx_pinaud_record_t *record);
 
+/*
+ * Its part for writes: the fields, which for other writes than creates may
+ * tell another type. The result is as above.
+ */
+ngx_int_t ngx_pinaud_match_fields(ngx_pinaud_record_t *record);
+
 
 /* body: collect, check, replace */
 
 /*
  * Checks a create's body. NGX_OK: record->body is what is to be forwarded.
- * NGX_DECLINED: the verdict, which lives in the request's pool, has errors.
- * NGX_ERROR: no memory, or the body's temporary file can't be read.
+ * NGX_DECLINED: the verdict, which lives in the request's pool, has errors;
+ * record->body is as it came. NGX_ERROR: no memory, or the body's temporary
+ * file can't be read.
  */
 ngx_int_t ngx_pinaud_body_check(ngx_pinaud_record_t *record,
     pinaud_audience_verdict_t **verdict);
 
-/* Makes record->body (empty: none) what proxy_pass sends. */
+/* Makes record->body what proxy_pass sends; empty: none. */
 ngx_int_t ngx_pinaud_body_replace(ngx_pinaud_record_t *record);
 
 
@@ -502,6 +518,17 @@ void ngx_pinaud_refund(ngx_pinaud_main_conf_t *pmcf,
     ngx_pinaud_policy_t *policy, ngx_pinaud_charge_t *charge);
 
 
+/* report: verdicts that are told and not enforced */
+
+/* Reads pinaud_report into record->report, when the team is known. */
+ngx_int_t ngx_pinaud_report_init(ngx_pinaud_record_t *record);
+
+/* Tells what a body, or a request over quota, would be refused for. */
+void ngx_pinaud_report_body(ngx_pinaud_record_t *record,
+    pinaud_audience_verdict_t *verdict);
+void ngx_pinaud_report_quota(ngx_pinaud_record_t *record);
+
+
 /* gate: the token goes on the wire, and nothing unchecked does */
 
 ngx_int_t ngx_pinaud_gate_init(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf);
@@ -582,6 +609,8 @@ ngx_int_t ngx_pinaud_zone_add(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf);
 ngx_pinaud_zone_t *ngx_pinaud_zone(ngx_pinaud_main_conf_t *pmcf);
 void ngx_pinaud_zone_count(ngx_pinaud_zone_t *zone,
     ngx_pinaud_operation_e operation, ngx_pinaud_outcome_e outcome);
+void ngx_pinaud_zone_would_refuse(ngx_pinaud_zone_t *zone,
+    ngx_pinaud_outcome_e outcome);
 void ngx_pinaud_zone_errors(ngx_pinaud_zone_t *zone,
     pinaud_audience_verdict_t *verdict);
 void ngx_pinaud_zone_edits(ngx_pinaud_zone_t *zone,

@@ -188,12 +188,16 @@ ngx_pinaud_admission_send(ngx_pinaud_record_t *record)
     pmcf = ngx_pinaud_main_conf(record);
     policy = record->policy;
 
-    if (record->write) {
-        mode = record->dry_run ? NGX_PINAUD_PEEK_WRITE
-                               : NGX_PINAUD_CHARGE_WRITE;
+    if (record->dry_run) {
+        mode = NGX_PINAUD_PEEK_WRITE;
+
+    } else if (record->report) {
+        mode = record->write ? NGX_PINAUD_REPORT_WRITE
+                             : NGX_PINAUD_REPORT_READ;
 
     } else {
-        mode = NGX_PINAUD_CHARGE_READ;
+        mode = record->write ? NGX_PINAUD_CHARGE_WRITE
+                             : NGX_PINAUD_CHARGE_READ;
     }
 
     if (policy->commands[mode].data == NULL

@@ -70,6 +70,7 @@ ngx_pinaud_body_check(ngx_pinaud_record_t *record,
 
     record->type = verdict->type;
     record->nerrors = verdict->nerrors + verdict->omitted;
+    record->body = body;
 
     if (!verdict->valid) {
 
@@ -81,9 +82,7 @@ ngx_pinaud_body_check(ngx_pinaud_record_t *record,
         return NGX_DECLINED;
     }
 
-    record->body = body;
-
-    if (verdict->nedits) {
+    if (verdict->nedits && !record->report) {
 
         ngx_pinaud_zone_edits(zone, verdict);
 
@@ -233,10 +232,10 @@ ngx_pinaud_body_replace(ngx_pinaud_record_t *record)
 
     if (record->body.len == 0) {
 
-        /* a read: whatever body came with it is not forwarded */
+        /* a read, with whatever body it came, or a create without one */
 
         r->request_body->bufs = NULL;
-        r->headers_in.content_length_n = -1;
+        r->headers_in.content_length_n = record->create ? 0 : -1;
 
         return NGX_OK;
     }

@@ -12,7 +12,13 @@
 #define NGX_PINAUD_ADMIT_ARGS  13
 
 
-static const char  *ngx_pinaud_mode_words[] = { "charge", "peek", "charge" };
+static const char  *ngx_pinaud_mode_words[NGX_PINAUD_MODES] = {
+    [NGX_PINAUD_CHARGE_WRITE] = "charge",
+    [NGX_PINAUD_PEEK_WRITE] = "peek",
+    [NGX_PINAUD_CHARGE_READ] = "charge",
+    [NGX_PINAUD_REPORT_WRITE] = "report",
+    [NGX_PINAUD_REPORT_READ] = "report"
+};
 
 
 /*
@@ -129,7 +135,7 @@ ngx_pinaud_command_keys(ngx_pinaud_policy_t *policy, ngx_pinaud_mode_e mode,
     lens[0] = pinaud_key_credential(keys[0], credential, len);
     lens[1] = pinaud_key_calls(keys[1], credential, len);
 
-    if (mode == NGX_PINAUD_CHARGE_READ) {
+    if (mode == NGX_PINAUD_CHARGE_READ || mode == NGX_PINAUD_REPORT_READ) {
         return 2;
     }
 

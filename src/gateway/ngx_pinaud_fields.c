@@ -49,6 +49,15 @@ ngx_pinaud_fields_add(ngx_pinaud_record_t *record)
         }
     }
 
+    if (record->would_refuse != NGX_PINAUD_FORWARDED) {
+        value.data = (u_char *) ngx_pinaud_outcome_name(record->would_refuse);
+        value.len = ngx_strlen(value.data);
+
+        if (ngx_pinaud_field(r, "Pinaud-Would-Refuse", &value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
     if (record->edits.len
         && ngx_pinaud_field(r, "Pinaud-Edits", &record->edits) != NGX_OK)
     {

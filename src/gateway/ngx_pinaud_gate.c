@@ -27,6 +27,8 @@ static const char *ngx_pinaud_gate_body(ngx_pinaud_record_t *record,
     ngx_chain_t *body);
 static const char *ngx_pinaud_gate_fields(ngx_pinaud_record_t *record,
     ngx_buf_t *b, u_char *fields);
+static ngx_uint_t ngx_pinaud_gate_chunked(ngx_pinaud_record_t *record);
+static off_t ngx_pinaud_gate_length(ngx_pinaud_record_t *record);
 static ngx_uint_t ngx_pinaud_gate_drop(ngx_pinaud_record_t *record,
     u_char *line, u_char *colon, u_char *end);
 static ngx_uint_t ngx_pinaud_gate_is(u_char *line, u_char *colon,
@@ -218,31 +220,25 @@ ngx_pinaud_gate_line(ngx_http_request_t *r, ngx_pinaud_record_t *record,
     ngx_buf_t *b, u_char **fields)
 {
     u_char     *p, *end;
-    ngx_str_t   method;
+    ngx_str_t  *method;
 
+    method = &record->method;
     end = memchr(b->pos, LF, b->last - b->pos);
 
     if (end == NULL) {
         return "it has no request line";
     }
 
-    if (record->write) {
-        ngx_str_set(&method, "POST");
-
-    } else {
-        ngx_str_set(&method, "GET");
-    }
-
     p = b->pos;
 
-    if ((size_t) (end - p) < method.len + record->path.len + 2
-        || ngx_memcmp(p, method.data, method.len) != 0
-        || p[method.len] != ' ')
+    if ((size_t) (end - p) < method->len + record->path.len + 2
+        || ngx_memcmp(p, method->data, method->len) != 0
+        || p[method->len] != ' ')
     {
         return "another method";
     }
 
-    p += method.len + 1;
+    p += method->len + 1;
 
     if (ngx_memcmp(p, record->path.data, record->path.len) != 0
         || p[record->path.len] != ' ')
@@ -264,11 +260,18 @@ ngx_pinaud_gate_line(ngx_http_request_t *r, ngx_pinaud_record_t *record,
 }
 
 
-/* The body is the very bytes that were checked. */
+/*
+ * A create's body is the very bytes that were checked, and a read has none.
+ * That of another write was not checked, and may be yet to come.
+ */
 
 static const char *
 ngx_pinaud_gate_body(ngx_pinaud_record_t *record, ngx_chain_t *body)
 {
+    if (record->write && !record->create) {
+        return NULL;
+    }
+
     if (record->body.len == 0) {
         return body ? "it has a body" : NULL;
     }
@@ -293,9 +296,9 @@ static const char *
 ngx_pinaud_gate_fields(ngx_pinaud_record_t *record, ngx_buf_t *b,
     u_char *fields)
 {
-    off_t        length;
+    off_t        length, expected;
     u_char      *line, *end, *colon, *to;
-    ngx_uint_t   lengths, types;
+    ngx_uint_t   lengths, types, chunked;
 
     if (b->last - fields < 2
         || ngx_memcmp(b->last - 4, CRLF CRLF, sizeof(CRLF CRLF) - 1) != 0)
@@ -303,6 +306,8 @@ ngx_pinaud_gate_fields(ngx_pinaud_record_t *record, ngx_buf_t *b,
         return "its header does not end";
     }
 
+    chunked = ngx_pinaud_gate_chunked(record);
+    expected = ngx_pinaud_gate_length(record);
     lengths = 0;
     types = 0;
     to = fields;
@@ -322,7 +327,17 @@ ngx_pinaud_gate_fields(ngx_pinaud_record_t *record, ngx_buf_t *b,
         }
 
         if (ngx_pinaud_gate_is(line, colon, "Transfer-Encoding", 17)) {
-            return "it has a Transfer-Encoding";
+
+            if (!chunked || end - colon != sizeof(": chunked" CRLF) - 2
+                || ngx_memcmp(colon, ": chunked", sizeof(": chunked") - 1)
+                   != 0)
+            {
+                return "it has a Transfer-Encoding";
+            }
+
+            if (lengths++) {
+                return "two lengths";
+            }
         }
 
         if (ngx_pinaud_gate_is(line, colon, "Content-Length", 14)) {
@@ -334,7 +349,7 @@ ngx_pinaud_gate_fields(ngx_pinaud_record_t *record, ngx_buf_t *b,
             length = (end - 1 > colon + 2)
                      ? ngx_atoof(colon + 2, end - 1 - (colon + 2)) : -1;
 
-            if (length != (off_t) record->body.len) {
+            if (length < 0 || length != expected) {
                 return "another length";
             }
         }
@@ -354,17 +369,45 @@ ngx_pinaud_gate_fields(ngx_pinaud_record_t *record, ngx_buf_t *b,
         to += end + 1 - line;
     }
 
-    if (record->write && lengths == 0) {
+    if ((record->create || chunked || expected > 0) && lengths == 0) {
         return "it has no length";
     }
 
-    if (record->write && types == 0) {
+    if (record->create && types == 0) {
         return "it has no Content-Type";
     }
 
     b->last = to;
 
     return NULL;
+}
+
+
+/* Whether the body is yet to come, in chunks as the client sends them. */
+
+static ngx_uint_t
+ngx_pinaud_gate_chunked(ngx_pinaud_record_t *record)
+{
+    ngx_http_request_t  *r;
+
+    r = record->request;
+
+    return record->write && !record->create && r->reading_body
+           && r->headers_in.chunked;
+}
+
+
+/* What Content-Length says; -1: there is none to be. */
+
+static off_t
+ngx_pinaud_gate_length(ngx_pinaud_record_t *record)
+{
+    if (record->create || !record->write) {
+        return record->body.len;
+    }
+
+    return ngx_pinaud_gate_chunked(record)
+           ? -1 : record->request->headers_in.content_length_n;
 }
 
 
@@ -434,13 +477,40 @@ ngx_pinaud_gate_is(u_char *line, u_char *colon, const char *name, size_t len)
 }
 
 
-/* The token is a buffer of its own, between the fields and the body. */
+/*
+ * The token is a buffer of its own, between the fields and the body. Where the
+ * body is nginx's to read it is in one buffer with the fields, in a copy that
+ * is the record's to wipe: what follows the first may be put into chunks.
+ */
 
 static ngx_int_t
 ngx_pinaud_gate_token(ngx_http_request_t *r, ngx_pinaud_record_t *record,
     ngx_buf_t *head)
 {
+    size_t        len;
+    ngx_buf_t    *b, *token;
     ngx_chain_t  *cl;
+
+    if (record->write && !record->create) {
+        token = record->token;
+        len = head->last - head->pos;
+
+        b = ngx_create_temp_buf(r->pool, len + (token->last - token->pos));
+        if (b == NULL) {
+            return NGX_ERROR;
+        }
+
+        b->last = ngx_cpymem(b->last, head->pos, len);
+        b->last = ngx_cpymem(b->last, token->pos, token->last - token->pos);
+        b->flush = head->flush;
+
+        ngx_pinaud_token_wipe(record);
+
+        record->token = b;
+        r->upstream->request_bufs->buf = b;
+
+        return NGX_OK;
+    }
 
     cl = ngx_alloc_chain_link(r->pool);
     if (cl == NULL) {

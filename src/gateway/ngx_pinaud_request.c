@@ -88,6 +88,13 @@ ngx_pinaud_request_begin(ngx_http_request_t *r, ngx_pinaud_record_t *record)
 
     rc = ngx_pinaud_match(record);
 
+    if (rc == NGX_DECLINED && record->write && !record->create) {
+
+        /* the body is proxy_pass's to read: it may be a stream of any size */
+
+        return ngx_pinaud_request_check(r, record);
+    }
+
     if (rc == NGX_DECLINED) {
         record->stage = NGX_PINAUD_STAGE_BODY;
 
@@ -152,17 +159,25 @@ ngx_pinaud_request_check(ngx_http_request_t *r, ngx_pinaud_record_t *record)
     ngx_int_t                   rc;
     pinaud_audience_verdict_t  *verdict;
 
-    if (record->write) {
+    if (ngx_pinaud_report_init(record) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (record->create) {
         rc = ngx_pinaud_body_check(record, &verdict);
 
         if (rc == NGX_ERROR) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
-        if (rc == NGX_DECLINED) {
+        if (rc == NGX_DECLINED && !record->report) {
             return ngx_pinaud_request_refused(r,
                        ngx_pinaud_refuse(record, PINAUD_PROBLEM_INVALID_BODY,
                                          NULL, verdict));
+        }
+
+        if (rc == NGX_DECLINED) {
+            ngx_pinaud_report_body(record, verdict);
         }
     }
 
@@ -254,6 +269,11 @@ ngx_pinaud_request_admitted(ngx_http_request_t *r,
     ngx_pinaud_zone_admission(ngx_pinaud_zone(ngx_pinaud_main_conf(record)),
                               took);
 
+    if (record->verdict == NGX_PINAUD_REFUSED_QUOTA && record->report) {
+        ngx_pinaud_report_quota(record);
+        record->verdict = NGX_PINAUD_ADMITTED;
+    }
+
     if (record->verdict == NGX_PINAUD_ADMITTED && record->retried
         && record->version <= record->version_sent)
     {
@@ -272,7 +292,9 @@ ngx_pinaud_request_admitted(ngx_http_request_t *r,
         return ngx_pinaud_request_refused(r, rc);
     }
 
-    if (ngx_pinaud_body_replace(record) != NGX_OK) {
+    if ((record->create || !record->write)
+        && ngx_pinaud_body_replace(record) != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -307,6 +329,16 @@ ngx_pinaud_request_retry(ngx_http_request_t *r)
     ngx_http_set_ctx(r, record, ngx_pinaud_module);
 
     ngx_pinaud_upstream_401(record);
+
+    if (r->request_body_no_buffering) {
+
+        /* the body went by as it came: there is none to send again */
+
+        return ngx_pinaud_request_refused(r,
+                   ngx_pinaud_refuse(record,
+                                     PINAUD_PROBLEM_CREDENTIAL_UNAVAILABLE,
+                                     NULL, NULL));
+    }
 
     record->retried = 1;
     record->sent = 0;

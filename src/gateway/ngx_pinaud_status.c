@@ -200,6 +200,18 @@ ngx_pinaud_status_prometheus(ngx_pinaud_text_t *text,
         }
     }
 
+    ngx_pinaud_status_family(text, "pinaud_would_refuse_total", "counter",
+                             "Requests whose refusal was told and not "
+                             "enforced.");
+
+    for (i = 0; i < NGX_PINAUD_REPORTS; i++) {
+        k = ngx_pinaud_reports[i];
+        ngx_pinaud_text_print(text, "pinaud_would_refuse_total{"
+                              "outcome=\"%s\"} %uA\n",
+                              ngx_pinaud_outcome_name(k),
+                              counters->would_refuse[k]);
+    }
+
     ngx_pinaud_status_family(text, "pinaud_body_errors_total", "counter",
                              "Errors in bodies, by code.");
 

@@ -11,6 +11,8 @@
 
 static json_t *ngx_pinaud_status_document_requests(
     ngx_pinaud_counters_t *counters);
+static json_t *ngx_pinaud_status_document_would_refuse(
+    ngx_pinaud_counters_t *counters);
 static json_t *ngx_pinaud_status_document_errors(
     ngx_pinaud_counters_t *counters);
 static json_t *ngx_pinaud_status_document_named(ngx_pinaud_named_t *table,
@@ -28,7 +30,8 @@ static json_t *ngx_pinaud_status_document_responses(
 json_t *
 ngx_pinaud_status_document(ngx_pinaud_counters_t *counters, ngx_uint_t up)
 {
-    return json_pack("{s:s, s:s, s:{s:b, s:o}, s:o, s:o, s:o, s:o, s:o, s:o}",
+    return json_pack("{s:s, s:s, s:{s:b, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, "
+                     "s:o}",
                      "version", NGX_PINAUD_VERSION,
                      "nginx", NGINX_VERSION,
                      "store",
@@ -38,6 +41,8 @@ ngx_pinaud_status_document(ngx_pinaud_counters_t *counters, ngx_uint_t up)
                              counters->store_errors, NGX_PINAUD_STORE_ERRORS),
                      "requests",
                          ngx_pinaud_status_document_requests(counters),
+                     "would_refuse",
+                         ngx_pinaud_status_document_would_refuse(counters),
                      "errors",
                          ngx_pinaud_status_document_errors(counters),
                      "edits",
@@ -69,6 +74,25 @@ ngx_pinaud_status_document_requests(ngx_pinaud_counters_t *counters)
         }
 
         json_object_set_new(document, ngx_pinaud_operation_name(i), outcomes);
+    }
+
+    return document;
+}
+
+
+static json_t *
+ngx_pinaud_status_document_would_refuse(ngx_pinaud_counters_t *counters)
+{
+    json_t                *document;
+    ngx_uint_t             i;
+    ngx_pinaud_outcome_e   outcome;
+
+    document = json_object();
+
+    for (i = 0; i < NGX_PINAUD_REPORTS; i++) {
+        outcome = ngx_pinaud_reports[i];
+        json_object_set_new(document, ngx_pinaud_outcome_name(outcome),
+                            json_integer(counters->would_refuse[outcome]));
     }
 
     return document;

@@ -60,7 +60,7 @@ ngx_pinaud_turn_take(ngx_pinaud_record_t *record)
 
     turn = record->policy->turns[!record->write];
 
-    if (turn == NULL || !turn->closed || record->turn) {
+    if (turn == NULL || !turn->closed || record->turn || record->report) {
         return NGX_OK;
     }
 
@@ -94,6 +94,13 @@ ngx_pinaud_turn_told(ngx_pinaud_record_t *record)
 {
     ngx_uint_t           probe;
     ngx_pinaud_turn_t   *turn, **known;
+
+    if (record->report) {
+
+        /* it is not held back, and its token comes with the answer */
+
+        return NGX_OK;
+    }
 
     known = &record->policy->turns[!record->write];
 

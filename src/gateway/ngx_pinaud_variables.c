@@ -129,13 +129,22 @@ ngx_pinaud_variable_outcome(ngx_http_request_t *r,
 }
 
 
-/* Nothing is told instead of being enforced. */
-
 static ngx_int_t
 ngx_pinaud_variable_would_refuse(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    return ngx_pinaud_variable_not_found(v);
+    const char           *name;
+    ngx_pinaud_record_t  *record;
+
+    record = ngx_pinaud_record(r->main);
+
+    if (record == NULL || record->would_refuse == NGX_PINAUD_FORWARDED) {
+        return ngx_pinaud_variable_not_found(v);
+    }
+
+    name = ngx_pinaud_outcome_name(record->would_refuse);
+
+    return ngx_pinaud_variable_set(v, (u_char *) name, ngx_strlen(name));
 }
 
 
@@ -270,7 +279,7 @@ ngx_pinaud_variable_count(ngx_http_request_t *r,
 
     record = ngx_pinaud_record(r->main);
 
-    if (record == NULL || !record->write) {
+    if (record == NULL || !record->create) {
         return ngx_pinaud_variable_not_found(v);
     }
 

@@ -78,11 +78,13 @@ ngx_pinaud_verdict_read(ngx_pinaud_record_t *record, redisReply *reply)
                                    value[3]);
     }
 
-    if (record->verdict != NGX_PINAUD_ADMITTED) {
+    if (record->verdict != NGX_PINAUD_ADMITTED
+        && !(record->verdict == NGX_PINAUD_REFUSED_QUOTA && record->report))
+    {
         return NGX_OK;
     }
 
-    if (!record->dry_run) {
+    if (record->verdict == NGX_PINAUD_ADMITTED && !record->dry_run) {
         record->charged = 1;
         record->charge.at = value[1];
     }

@@ -50,6 +50,12 @@ const ngx_pinaud_bucket_t  ngx_pinaud_buckets[NGX_PINAUD_BUCKETS] = {
 };
 
 
+const ngx_pinaud_outcome_e  ngx_pinaud_reports[NGX_PINAUD_REPORTS] = {
+    NGX_PINAUD_INVALID,
+    NGX_PINAUD_OVER_QUOTA
+};
+
+
 static const char  *ngx_pinaud_operation_names[NGX_PINAUD_OPERATIONS] = {
     [NGX_PINAUD_CREATE_CUSTOM] = "audiences/create_custom",
     [NGX_PINAUD_CREATE] = "audiences/create",
@@ -171,6 +177,14 @@ ngx_pinaud_zone_count(ngx_pinaud_zone_t *zone,
 {
     (void) ngx_atomic_fetch_add(&zone->counters->requests[operation][outcome],
                                 1);
+}
+
+
+void
+ngx_pinaud_zone_would_refuse(ngx_pinaud_zone_t *zone,
+    ngx_pinaud_outcome_e outcome)
+{
+    (void) ngx_atomic_fetch_add(&zone->counters->would_refuse[outcome], 1);
 }
 
 

@@ -41,6 +41,7 @@ typedef struct {
 
 typedef struct {
     ngx_atomic_t         requests[NGX_PINAUD_OPERATIONS][NGX_PINAUD_OUTCOMES];
+    ngx_atomic_t         would_refuse[NGX_PINAUD_OUTCOMES];
     ngx_atomic_t         errors[PINAUD_ERROR_CODES];
     ngx_atomic_t         admission[NGX_PINAUD_BUCKETS + 1];
                                            /* each bucket's own; last: +Inf */
@@ -64,6 +65,12 @@ typedef struct {
 
 
 extern const ngx_pinaud_bucket_t  ngx_pinaud_buckets[NGX_PINAUD_BUCKETS];
+
+/* The outcomes that can be told and not enforced. */
+
+#define NGX_PINAUD_REPORTS         2
+
+extern const ngx_pinaud_outcome_e  ngx_pinaud_reports[NGX_PINAUD_REPORTS];
 
 
 /* A copy of all of it, in the pool; NULL: no memory. */

@@ -77,6 +77,7 @@ test_paths(void **state)
         { BASE ID "/campaigns", PINAUD_PATH_ACCOUNT, ID, 0 },
         { BASE ID "/audiences/1/x", PINAUD_PATH_ACCOUNT, ID, 0 },
         { BASE ID "/audiences/custom/x", PINAUD_PATH_ACCOUNT, ID, 0 },
+        { BASE ID "/audiences/customs", PINAUD_PATH_ACCOUNT, ID, 0 },
         { BASE ID "/audiences/abc", PINAUD_PATH_ACCOUNT, ID, 0 },
         { BASE ID "/audiences/x1", PINAUD_PATH_ACCOUNT, ID, 0 },
         { BASE ID "/audiences/1234567890123456789", PINAUD_PATH_ACCOUNT, ID,
@@ -150,6 +151,8 @@ test_paths(void **state)
         { BASE ID "/audiences\x80", PINAUD_PATH_INVALID, NULL, 0 },
         { BASE ID "/audiences\x7F", PINAUD_PATH_INVALID, NULL, 0 },
         { BASE ID "/Audiences/custom", PINAUD_PATH_INVALID, NULL, 0 },
+        { BASE ID "/audiences/Custom", PINAUD_PATH_INVALID, NULL, 0 },
+        { BASE ID "/audiences/CUSTOM?x", PINAUD_PATH_INVALID, NULL, 1 },
         { BASE ID "/AUDIENCES", PINAUD_PATH_INVALID, NULL, 0 },
 
         /* ids */
