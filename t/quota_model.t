@@ -56,14 +56,15 @@ sub bucket {
         log => [], since => {} };
 
     # A key is gone once it was seen to be expired
-    @$bucket{qw(mark unsure rings)} = (0, 0, [])
+    @$bucket{qw(mark unsure expires rings)} = (0, 0, 0, [])
         if $quota->now_ms > $bucket->{expires};
 
     return $bucket;
 }
 
 
-# A ring as it is seen now: at most 83 slots, dated anew after a step back.
+# A ring as it is seen now: at most 83 slots; after a step of the clock back,
+# dated anew and each slot one younger.
 
 sub view {
     my $ring = shift;
@@ -73,8 +74,8 @@ sub view {
     my %count;
 
     for my $old (keys %{ $ring->{count} }) {
-        $count{$old - $back} = $ring->{count}{$old}
-            if $slot - ($old - $back) <= 82;
+        my $new = $back ? $slot - max(0, $ring->{head} - $old - 1) : $old;
+        $count{$new} += $ring->{count}{$old} if $slot - $new <= 82;
     }
 
     return { w => $ring->{w}, head => $slot, count => \%count,
@@ -223,7 +224,8 @@ sub foretell_move {
 
     for my $bucket (map { bucket($_) } @$keys) {
         push @values, { unsure => $bucket->{unsure},
-            rings => [ map { view($_) } @{ $bucket->{rings} } ] };
+            rings => [ map { { %$_, count => { %{ $_->{count} } } } }
+                @{ $bucket->{rings} } ] };
         $bucket->{expires} = max($bucket->{expires}, $quota->now_ms + 10000);
         $bucket->{mark} = $quota->now_ms + 10000;
     }
@@ -304,7 +306,7 @@ sub set_limits {
 sub one_call {
     my $step = shift;
 
-    my $account = pick(keys %credential_of);
+    my $account = pick(sort keys %credential_of);
     my @keys = keys_of_call($account, pick(qw(x y)));
     my $mode = chance(0.9) ? 'charge' : 'peek';
 
@@ -333,9 +335,10 @@ sub one_call {
 
     return if $mode eq 'peek' || $status != 0;
 
-    @keys = @keys[1 .. $#keys];
+    @keys = grep { $limits{$_} ne '' } @keys[1 .. $#keys];
     check_window($step, $_) for @keys;
-    push @charges, { at => $quota->now_ms, keys => \@keys, age => $age };
+    push @charges, { id => $step, at => $quota->now_ms, age => $age,
+        keys => \@keys };
     shift @charges if @charges > 30;
 }
 
@@ -371,12 +374,12 @@ sub one_refund {
     return if !@charges;
 
     my $charge = pick(@charges);
-    my $mark = "pinaud:refund:{x}:$charge->{at}:$charge->{age}";
+    my $mark = "pinaud:refund:{x}:$charge->{id}";
 
     my $expected = $charge->{refunded} && $redis->cmd('EXISTS', $mark) ? 0
         : foretell_refund($charge->{keys}, $charge->{at});
     my $got = $quota->run('refund', [@{ $charge->{keys} }, $mark],
-        [$charge->{at}, 60000]);
+        [$charge->{at}, 1e9]);
 
     wrong($step, 'refund', $got, $expected) if $got != $expected;
     $seen{"refund: $got"}++;
@@ -395,7 +398,7 @@ sub one_refund {
 sub one_move {
     my $step = shift;
 
-    my $account = pick(keys %credential_of);
+    my $account = pick(sort keys %credential_of);
     my $to = $credential_of{$account} eq 'one' ? 'two' : 'one';
     my @from = map { "pinaud:bucket:{$credential_of{$account}}:$account$_" }
         '', ':x', ':y';
@@ -457,7 +460,7 @@ sub one_step {
     my $kind = rand();
 
     if ($kind < 0.004) {
-        set_limits(pick(keys %limits)) if %limits;
+        set_limits(pick(sort keys %limits)) if %limits;
 
     } elsif ($kind < 0.006) {
         one_move($step);
@@ -501,7 +504,7 @@ note map { "$_: $seen{$_}\n" } sort keys %seen;
 
 # A run that met nothing proves nothing
 if ($steps >= 20000) {
-    cmp_ok($seen{$_} // 0, '>=', 10, "$_: $seen{$_}") for 'charge: status 0',
+    cmp_ok($seen{$_} // 0, '>=', 3, "$_: $seen{$_}") for 'charge: status 0',
         'charge: status 1', 'charge: status 5', 'peek: status 0',
         'peek: status 1', 'refund: 0', 'refund: 1', 'clock set back', 'moves',
         'moves interrupted', 'windows checked', 'full windows',

@@ -15,8 +15,8 @@
 -- Redis's time, and after STATUS 0 and 1 " B N W REMAINING RESET" for each
 -- limit of each bucket: B is c(alls), w(rites), a(ccount) or t(eam), REMAINING
 -- as it is after the answer, RESET in ms until that grows, which is when a
--- limit that refused admits again. The second is the
--- sealed token with STATUS 0, and 1 of "report", else empty.
+-- limit that refused admits again. The second is the sealed token with STATUS
+-- 0, and 1 of "report", else empty.
 --
 -- STATUS  0  admitted, or would be
 --         1  over quota

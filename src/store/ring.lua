@@ -172,11 +172,23 @@ local function read_bucket(key, value)
 end
 
 
+-- Dates a ring anew, because the clock was set back: it keeps all that it
+-- counted, so nothing extra is admitted and it is not stuck until the clock
+-- is again where it was. How far the current slot had gone is not known: what
+-- was counted one slot ago may have been a moment ago, and so on, so each slot
+-- becomes one younger.
+
+local function redate(ring, slot)
+    local body = body_of(ring)
+
+    ring.slot = slot
+    ring.age = max(ring.age - 1, 0)
+    ring.current = ring.current + unpack("<I3", body, BODY_SIZE - 2)
+    ring.body = "\0\0\0" .. sub(body, 1, BODY_SIZE - 3)
+end
+
+
 -- Brings a bucket's rings to the time "now".
---
--- Where the clock was set back, a ring is dated anew and keeps all that it
--- counted: nothing extra is admitted, and it is not stuck until the clock is
--- again where it was.
 
 local function bring(bucket, now)
     local rings = bucket.rings
@@ -198,7 +210,7 @@ local function bring(bucket, now)
             bucket.redated = true
             bucket.unsure = max(bucket.unsure,
                                 (ring.slot + 1) * ring.w * SLOT_US / 1000)
-            ring.slot = slot
+            redate(ring, slot)
         end
     end
 end
