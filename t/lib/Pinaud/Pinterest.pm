@@ -241,7 +241,7 @@ sub api {
 
     my ($route, $operation) = route($state, $rest)
         or return failure(404, 404, 'Not found.');
-    my $category = $route->{$request->{method}}
+    my $category = $route->{$request->{method} =~ s/^HEAD\z/GET/r}
         or return failure(405, 5, 'Method not allowed.');
 
     my $token = $state->{oauth}->find($request->{fields}{authorization},

@@ -300,8 +300,13 @@ sub answer {
         ['x-cdn', 'fastly'],
         @{ $headers || [] },
         ['set-cookie', '_ir=0; Max-Age=1800; HttpOnly; Path=/; Secure'],
-        ['transfer-encoding', 'chunked'],
     );
+
+    # what has no body by its method or status has none
+    my $none = ($request->{method} // '') eq 'HEAD' || $status == 204
+        || $status == 304;
+
+    push @headers, ['transfer-encoding', 'chunked'] if !$none;
 
     my $close = lc($request->{fields}{connection} // '') eq 'close'
         || $request->{version} ne 'HTTP/1.1' || $opt{cut};
@@ -317,7 +322,8 @@ sub answer {
 
     $chunk = substr $chunk, 0, length($chunk) / 2 if $opt{cut};
 
-    $conn->write("$head\r\n\r\n$chunk" . ($opt{cut} ? '' : "0\r\n\r\n"));
+    $conn->write("$head\r\n\r\n" . ($none ? ''
+        : $chunk . ($opt{cut} ? '' : "0\r\n\r\n")));
 
     @{ $request->{record} }{qw(status answer rid answered)}
         = ($status, $body, $rid, time());
