@@ -297,6 +297,7 @@ struct ngx_pinaud_record_s {
     unsigned                      own:1;         /* the answer is ours */
     unsigned                      told:1;        /* outcome is final */
     unsigned                      should_retry:1;
+    unsigned                      unattended:1;  /* a person must act */
     unsigned                      replace:1;     /* problem is to be sent */
     unsigned                      replaced:1;    /* it was sent */
     unsigned                      held:1;        /* until the answer's end */

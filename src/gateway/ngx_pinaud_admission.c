@@ -330,6 +330,8 @@ ngx_pinaud_admission_read(ngx_pinaud_ask_t *ask, redisReply *reply)
         return ngx_pinaud_admission_store_down(record, "malformed");
     }
 
+    ngx_pinaud_redis_good(ask->conf->worker->redis);
+
     if (record->verdict == NGX_PINAUD_REFUSED_LATE
         || record->verdict == NGX_PINAUD_REFUSED_MOVED)
     {

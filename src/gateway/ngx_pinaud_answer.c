@@ -10,6 +10,9 @@
 #include "ngx_pinaud.h"
 
 
+#define NGX_PINAUD_ACT_AFTER  300          /* s: until a person has acted */
+
+
 static ngx_int_t ngx_pinaud_answer_send(ngx_pinaud_record_t *record,
     ngx_uint_t status, ngx_str_t *text, ngx_uint_t problem);
 static ngx_int_t ngx_pinaud_answer_text(ngx_http_request_t *r,
@@ -44,7 +47,7 @@ static const struct {
     [PINAUD_PROBLEM_UPSTREAM_UNREACHABLE] = { NGX_PINAUD_NOT_SENT, 1 },
     [PINAUD_PROBLEM_OUTCOME_UNKNOWN] = { NGX_PINAUD_UNKNOWN, 0 },
     [PINAUD_PROBLEM_CREDENTIAL_UNAVAILABLE] = { NGX_PINAUD_NO_CREDENTIAL,
-                                                300 },
+                                                5 },
     [PINAUD_PROBLEM_STORE_UNAVAILABLE] = { NGX_PINAUD_STORE_DOWN, 1 },
     [PINAUD_PROBLEM_INTERNAL] = { NGX_PINAUD_ERROR, 0 }
 };
@@ -111,8 +114,16 @@ ngx_pinaud_refuse_admission(ngx_pinaud_record_t *record)
         return ngx_pinaud_refuse(record, PINAUD_PROBLEM_FORBIDDEN, NULL, NULL);
 
     case NGX_PINAUD_REFUSED_NO_CREDENTIAL:
-    case NGX_PINAUD_REFUSED_EXPIRED:
     case NGX_PINAUD_REFUSED_UNREADABLE:
+
+        /* waiting does not cure these: somebody must act */
+
+        record->unattended = 1;
+        record->retry_after = NGX_PINAUD_ACT_AFTER;
+
+        /* fall through */
+
+    case NGX_PINAUD_REFUSED_EXPIRED:
     case NGX_PINAUD_REFUSED_REVOKED:
         return ngx_pinaud_refuse(record, PINAUD_PROBLEM_CREDENTIAL_UNAVAILABLE,
                                  NULL, NULL);
@@ -208,7 +219,7 @@ static void
 ngx_pinaud_answer_outcome(ngx_pinaud_record_t *record, pinaud_problem_e id)
 {
     record->outcome = ngx_pinaud_answers[id].outcome;
-    record->should_retry = pinaud_problem(id)->retry;
+    record->should_retry = pinaud_problem(id)->retry && !record->unattended;
     record->told = 1;
 
     if (record->retry_after == 0) {

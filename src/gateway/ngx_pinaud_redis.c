@@ -60,6 +60,7 @@ struct ngx_pinaud_redis_s {
     unsigned                   reading:1;    /* inside of the reply loop */
     unsigned                   told_down:1;  /* the log knows that it is down */
     unsigned                   told_up:1;
+    unsigned                   doubted:1;    /* it answers, but of no use */
     unsigned                   closed:1;     /* for good */
 };
 
@@ -80,6 +81,7 @@ static void ngx_pinaud_redis_write(ngx_event_t *wev);
 static void ngx_pinaud_redis_flush(ngx_event_t *ev);
 static void ngx_pinaud_redis_watch(ngx_pinaud_redis_t *redis);
 static void ngx_pinaud_redis_silence(ngx_pinaud_redis_t *redis);
+static void ngx_pinaud_redis_up(ngx_pinaud_redis_t *redis);
 static void ngx_pinaud_redis_down(ngx_pinaud_redis_t *redis,
     const char *reason);
 static void ngx_pinaud_redis_fail(ngx_pinaud_redis_t *redis,
@@ -225,8 +227,20 @@ ngx_pinaud_redis_command(ngx_pinaud_redis_t *redis, ngx_pinaud_call_t *call,
 
 
 void
+ngx_pinaud_redis_good(ngx_pinaud_redis_t *redis)
+{
+    if (redis->doubted) {
+        redis->doubted = 0;
+        ngx_pinaud_redis_up(redis);
+    }
+}
+
+
+void
 ngx_pinaud_redis_drop(ngx_pinaud_redis_t *redis, const char *reason)
 {
+    redis->doubted = 1;
+
     if (redis->reading) {
         redis->dropped = reason;
         return;
@@ -579,16 +593,8 @@ ngx_pinaud_redis_ready(ngx_pinaud_redis_t *redis)
 
     redis->state = NGX_PINAUD_REDIS_READY;
 
-    if (!redis->told_up) {
-
-        if (redis->told_down) {
-            ngx_log_error(NGX_LOG_NOTICE, redis->log, 0,
-                          "pinaud: store \"%V\" is back", &redis->conf->name);
-        }
-
-        redis->told_up = 1;
-        redis->told_down = 0;
-        redis->conf->changed(redis->conf->data, 1, "");
+    if (!redis->doubted) {
+        ngx_pinaud_redis_up(redis);
     }
 
     ngx_queue_init(&waiters);
@@ -722,6 +728,26 @@ ngx_pinaud_redis_silence(ngx_pinaud_redis_t *redis)
     }
 
     ngx_add_timer(redis->peer.connection->read, limit - silent);
+}
+
+
+/* Tells that the store is up, once. */
+
+static void
+ngx_pinaud_redis_up(ngx_pinaud_redis_t *redis)
+{
+    if (redis->told_up) {
+        return;
+    }
+
+    if (redis->told_down) {
+        ngx_log_error(NGX_LOG_NOTICE, redis->log, 0,
+                      "pinaud: store \"%V\" is back", &redis->conf->name);
+    }
+
+    redis->told_up = 1;
+    redis->told_down = 0;
+    redis->conf->changed(redis->conf->data, 1, "");
 }
 
 

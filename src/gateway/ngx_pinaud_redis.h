@@ -119,9 +119,11 @@ void ngx_pinaud_redis_clock(ngx_pinaud_redis_t *redis, int64_t now);
 
 /*
  * Drops the connection: an answer showed that it can't be used (READONLY,
- * LOADING, NOAUTH). To be called from a reply's handler, too.
+ * LOADING, NOAUTH). To be called from a reply's handler, too. A new one, which
+ * may be no better, counts as up only after an answer that was of use.
  */
 void ngx_pinaud_redis_drop(ngx_pinaud_redis_t *redis, const char *reason);
+void ngx_pinaud_redis_good(ngx_pinaud_redis_t *redis);
 
 
 #pragma GCC visibility pop
