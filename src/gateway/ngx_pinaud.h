@@ -31,6 +31,7 @@
 #define NGX_PINAUD_VERSION       "0.1.0"
 
 #define NGX_PINAUD_MAX_POLICIES  16        /* limits of all buckets together */
+#define NGX_PINAUD_KEYS          8         /* of a script, at most */
 
 
 /* Operations, the label of metrics: the creates are pinaud_operation_e. */
@@ -95,6 +96,13 @@ typedef struct ngx_pinaud_record_s    ngx_pinaud_record_t;
 typedef struct ngx_pinaud_turn_s      ngx_pinaud_turn_t;
 
 
+typedef struct {
+    u_char                        sha1[40];      /* in hex, as EVALSHA's */
+    const char                   *text;
+    size_t                        text_len;
+} ngx_pinaud_script_t;
+
+
 /* What a worker has for itself; made when it starts. */
 
 typedef struct {
@@ -132,8 +140,8 @@ typedef struct {
 
     ngx_int_t                     outage_allowance;
 
-    u_char                        admit[40];     /* SHA-1 of the scripts, in */
-    u_char                        refund[40];    /* hex, as EVALSHA takes it */
+    ngx_pinaud_script_t           admit;
+    ngx_pinaud_script_t           refund;
 
     ngx_array_t                   gated;   /* of ngx_pinaud_gated_t, sorted */
     ngx_int_t                     request_id_index;
@@ -507,6 +515,17 @@ void ngx_pinaud_token_wipe(ngx_pinaud_record_t *record);
 
 /* Whether a reply that nobody waited for charged, and when. */
 ngx_uint_t ngx_pinaud_verdict_charged(redisReply *reply, int64_t *charged_at);
+
+
+/* tell: scripts whose answer nobody waits for */
+
+/*
+ * Calls a script with its arguments from the number of keys on. NGX_DECLINED:
+ * Redis can't be reached now; it is not tried again.
+ */
+ngx_int_t ngx_pinaud_tell(ngx_pinaud_redis_t *redis,
+    const ngx_pinaud_script_t *script, ngx_uint_t argc, const char **args,
+    const size_t *lens);
 
 
 /* refund */

@@ -8,7 +8,6 @@
 
 
 #include "ngx_pinaud.h"
-#include "pinaud_scripts.h"
 
 
 #define NGX_PINAUD_TRIES  3                /* late or moved, then again */
@@ -416,8 +415,8 @@ ngx_pinaud_admission_eval(ngx_pinaud_ask_t *ask)
     ngx_int_t  rc;
 
     n = ngx_pinaud_command_admit(ask->policy, ask->charge.mode, "EVAL",
-                                    pinaud_script_admit,
-                                    sizeof(pinaud_script_admit) - 1, &command,
+                                    ask->conf->admit.text,
+                                    ask->conf->admit.text_len, &command,
                                     &deadline_at, &id_at);
     if (n < 0) {
         return NGX_ERROR;

@@ -35,7 +35,8 @@ ngx_pinaud_command_template(ngx_pinaud_policy_t *policy,
     ngx_str_t  *template;
 
     n = ngx_pinaud_command_admit(policy, mode, "EVALSHA",
-                                    (char *) pmcf->admit, sizeof(pmcf->admit),
+                                    (char *) pmcf->admit.sha1,
+                                  sizeof(pmcf->admit.sha1),
                                     &command, &policy->deadline_at[mode],
                                     &policy->id_at[mode]);
     if (n < 0) {

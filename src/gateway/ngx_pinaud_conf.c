@@ -28,7 +28,8 @@ static void ngx_pinaud_conf_changed(void *data, ngx_uint_t up,
 static ngx_int_t ngx_pinaud_conf_ring(ngx_conf_t *cf,
     ngx_pinaud_main_conf_t *pmcf);
 static void ngx_pinaud_conf_ring_cleanup(void *data);
-static void ngx_pinaud_conf_sha1(u_char *to, const char *script, size_t len);
+static void ngx_pinaud_conf_script(ngx_pinaud_script_t *script,
+    const char *text, size_t len);
 
 
 char *
@@ -209,10 +210,10 @@ ngx_pinaud_conf_finish(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf)
         return NGX_ERROR;
     }
 
-    ngx_pinaud_conf_sha1(pmcf->admit, pinaud_script_admit,
-                         sizeof(pinaud_script_admit) - 1);
-    ngx_pinaud_conf_sha1(pmcf->refund, pinaud_script_refund,
-                         sizeof(pinaud_script_refund) - 1);
+    ngx_pinaud_conf_script(&pmcf->admit, pinaud_script_admit,
+                           sizeof(pinaud_script_admit) - 1);
+    ngx_pinaud_conf_script(&pmcf->refund, pinaud_script_refund,
+                           sizeof(pinaud_script_refund) - 1);
 
     if (ngx_pinaud_conf_ring(cf, pmcf) != NGX_OK) {
         return NGX_ERROR;
@@ -522,17 +523,21 @@ ngx_pinaud_conf_ring_cleanup(void *data)
 }
 
 
-/* The name that EVALSHA knows a script by. */
+/* A script, and the name that EVALSHA knows it by. */
 
 static void
-ngx_pinaud_conf_sha1(u_char *to, const char *script, size_t len)
+ngx_pinaud_conf_script(ngx_pinaud_script_t *script, const char *text,
+    size_t len)
 {
     u_char      digest[20];
     ngx_sha1_t  sha1;
 
     ngx_sha1_init(&sha1);
-    ngx_sha1_update(&sha1, script, len);
+    ngx_sha1_update(&sha1, text, len);
     ngx_sha1_final(digest, &sha1);
 
-    ngx_hex_dump(to, digest, sizeof(digest));
+    ngx_hex_dump(script->sha1, digest, sizeof(digest));
+
+    script->text = text;
+    script->text_len = len;
 }
