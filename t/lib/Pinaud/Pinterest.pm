@@ -303,7 +303,7 @@ sub answer {
         if $operation eq 'campaigns';
 
     return list($state, $request, $account)
-        if $rest eq 'audiences' && $request->{method} eq 'GET';
+        if $rest eq 'audiences' && $request->{method} ne 'POST';
 
     return one($state, $request, $account, $rest =~ m{(\d+)\z})
         if $operation eq '';
