@@ -52,8 +52,8 @@ sub slot { int($quota->now / ($_[0] * 12500)) }
 sub bucket {
     my $key = shift;
 
-    my $bucket = $bucket{$key} //= { mark => 0, unsure => 0, expires => 0, rings => [],
-        log => [], since => {} };
+    my $bucket = $bucket{$key} //= { mark => 0, unsure => 0, expires => 0,
+        rings => [], log => [], since => {} };
 
     # A key is gone once it was seen to be expired
     @$bucket{qw(mark unsure expires rings)} = (0, 0, 0, [])
@@ -80,7 +80,8 @@ sub view {
 
     return { w => $ring->{w}, head => $slot, count => \%count,
         redated => $back > 0, unsure => $back > 0
-            ? int(($ring->{head} + 1) * $ring->{w} * 12.5) : 0, moved => $slot != $ring->{head} };
+            ? int(($ring->{head} + 1) * $ring->{w} * 12.5) : 0,
+        moved => $slot != $ring->{head} };
 }
 
 
@@ -104,7 +105,8 @@ sub fit {
         push @new, $ring;
     }
 
-    my $refitted = "@{[ map { $_->{w} } @old ]}" ne "@{[ map { $_->{w} } @new ]}";
+    my $refitted = join(' ', map { $_->{w} } @old)
+        ne join(' ', map { $_->{w} } @new);
 
     return { rings => \@new, refitted => $refitted,
         unsure => max(0, map { $_->{unsure} // 0 } @old),
@@ -160,12 +162,13 @@ sub foretell {
 
     my @names = (undef, qw(c w a t));
     my $charging = $ask->{mode} eq 'charge';
-    my (@fits, $text, $refused);
+    my $room = $ask->{count};
+    my (@fits, $text);
 
     for my $i (1 .. $#$keys) {
         my $mark = bucket($keys->[$i])->{mark};
 
-        return '5 ' . $quota->now_ms . ' 0 0' if $mark > $quota->now_ms
+        return ('5 ' . $quota->now_ms . ' 0 0', 0) if $mark > $quota->now_ms
             && $mark <= $quota->now_ms + 10000;
     }
 
@@ -174,24 +177,26 @@ sub foretell {
         next if $limits eq '';
 
         $fits[$i] = fit(bucket($keys->[$i]), $limits);
-        $refused ||= grep { total($_) >= $_->{n} } @{ $fits[$i]{rings} };
+        $room = max(0, min($room, map { $_->{n} - total($_) }
+            @{ $fits[$i]{rings} }));
     }
 
     for my $i (grep { $fits[$_] } 1 .. $#$keys) {
         my $bucket = bucket($keys->[$i]);
 
         for my $ring (@{ $fits[$i]{rings} }) {
-            $ring->{count}{$ring->{head}}++ if $charging && !$refused;
+            $ring->{count}{$ring->{head}} += $room if $charging && $room;
 
             $text .= " $names[$i] $ring->{n} $ring->{w} "
                 . max(0, $ring->{n} - total($ring)) . ' ' . reset_of($ring);
         }
 
         store($bucket, @{ $fits[$i] }{qw(rings anew unsure)})
-            if $charging && (!$refused || $fits[$i]{repaired});
+            if $charging && ($room || $fits[$i]{repaired});
     }
 
-    return ($refused ? 1 : 0) . ' ' . $quota->now_ms . ' 7 0' . ($text // '');
+    return (($room ? 0 : 1) . ' ' . $quota->now_ms . ' 7 0' . ($text // ''),
+        $room);
 }
 
 
@@ -312,15 +317,20 @@ sub one_call {
 
     @keys = @keys[0, 1] if chance(0.1);
 
+    my $count = pick(1, 1, 1, 2, 5);
     my $whole = chance(0.02) && $quota->snapshot;
-    my $text = foretell({ mode => $mode }, \@keys);
+    my ($text, $admitted) = foretell({ mode => $mode, count => $count },
+        \@keys);
 
     my $reply = $redis->try('EVALSHA', $quota->{sha}{admit}, scalar @keys,
-        @keys, $mode, 0, $step, map { $limits{$keys[$_] // ''} // '' } 3, 4);
+        @keys, $mode, 0, $step, (map { $limits{$keys[$_] // ''} // '' } 3, 4),
+        $count > 1 || chance(0.5) ? $count : ());
 
     $reply = [ "$reply", '' ] if ref $reply ne 'ARRAY';
 
     wrong($step, "$mode @keys", $reply->[0], $text) if $reply->[0] ne $text;
+    wrong($step, "$mode @keys: of $count", $reply->[2], $admitted)
+        if defined $reply->[2] && $reply->[2] != $admitted;
     wrong($step, 'token', $reply->[1], 'only with 0')
         if ($reply->[0] =~ /^0/) != ($reply->[1] ne '');
 
@@ -336,22 +346,25 @@ sub one_call {
     return if $mode eq 'peek' || $status != 0;
 
     @keys = grep { $limits{$_} ne '' } @keys[1 .. $#keys];
-    check_window($step, $_) for @keys;
-    push @charges, { id => $step, at => $quota->now_ms, age => $age,
-        keys => \@keys };
-    shift @charges if @charges > 30;
+    check_window($step, $_, $admitted) for @keys;
+
+    push @charges, map { {
+        id => "$step-$_", at => $quota->now_ms, age => $age, keys => \@keys
+    } } 1 .. $admitted;
+
+    shift @charges while @charges > 30;
 }
 
 
 # Rule 1, on the bare list: in W + W/40 there are at most N.
 
 sub check_window {
-    my ($step, $key) = @_;
+    my ($step, $key, $admitted) = @_;
 
     my $bucket = bucket($key);
     my $log = $bucket->{log};
 
-    push @$log, $age;
+    push @$log, ($age) x $admitted;
     shift @$log while @$log && $log->[0] < $age - 4e9;
 
     for my $limit (split / /, $limits{$key}) {

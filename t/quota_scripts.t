@@ -179,6 +179,41 @@ is($reply->{status}, 3, 'an expired token is no quota');
 is($reply->{token}, '', 'and not handed out');
 
 
+begin('many at once', limits => '9/60', limits_all => '100/1');
+
+my %many = (@call, account_limits => '5/60 50/1', count => 3);
+
+unchanged(sub {
+    my $reply = $quota->admit(%many, mode => 'peek', count => 8);
+
+    is($reply->{admitted}, 5, 'five of eight would be');
+    is($reply->{limits}{a60}{remaining}, 5, 'none is');
+}, 'a peek');
+
+$reply = $quota->admit(%many);
+is($reply->{admitted}, 3, 'three of three');
+is($reply->{limits}{a60}{remaining}, 2, 'two remain');
+is($reply->{limits}{w60}{remaining}, 6, 'in each bucket');
+$reply = $quota->admit(%many);
+is($reply->{admitted}, 2, 'then two of three');
+is($reply->{text}, '0 ' . $quota->now_ms . ' 7 0 c 100 1 95 ' . reset_of(1)
+    . ' w 9 60 4 ' . reset_of(60) . ' a 5 60 0 ' . reset_of(60)
+    . ' a 50 1 45 ' . reset_of(1), 'all or none for each');
+is($reply->{token}, 'sealed of main', 'with the token');
+
+unchanged(sub {
+    my $reply = $quota->admit(%many);
+
+    is($reply->{status}, 1, 'then over quota');
+    is($reply->{admitted}, 0, 'none');
+    is($reply->{token}, '', 'without a token');
+    is($quota->admit(%many, deadline => 1)->{admitted}, 0, 'nor too late');
+}, 'none of three');
+
+is($quota->admit(count => 1)->{admitted}, 1, 'one of one');
+is($quota->admit->{admitted}, undef, 'only told where it is asked');
+
+
 begin('credentials without a token', limits_all => '5/60');
 
 is($quota->admit(credential => 'other')->{text}, '2 ' . $quota->now_ms
@@ -277,7 +312,8 @@ unchanged(sub {
 
     is($reply->{status}, 1, 'lowered: refused');
     is($reply->{limits}{a60}{remaining}, 0, 'nothing remains');
-    is($reply->{limits}{a60}{reset}, $six - 10000, 'until the first six are gone');
+    is($reply->{limits}{a60}{reset}, $six - 10000,
+        'until the first six are gone');
     is($quota->admit(@call, account_limits => '3/60')->{limits}{a60}{reset},
         reset_of(60), 'or all, where the rest is still too much');
 }, 'a lowered N');
@@ -702,6 +738,9 @@ unchanged(sub {
         ['admit', [$quota->keys_of], ['spend', 0, 'id']],
         ['admit', [$quota->keys_of], ['charge', 'x', 'id']],
         ['admit', [$quota->keys_of], ['charge', 0]],
+        ['admit', [$quota->keys_of], ['charge', 0, 'id', '', '', 0]],
+        ['admit', [$quota->keys_of], ['charge', 0, 'id', '', '', 1.5]],
+        ['admit', [$quota->keys_of], ['charge', 0, 'id', '', '', 'x']],
         ['admit', [$quota->keys_of(@call)], ['charge', 0, 'id', '']],
         ['admit', [($quota->keys_of)[0]], ['charge', 0, 'id']],
         ['refund', [@buckets, 'mark'], ['x', 1]],

@@ -1,5 +1,5 @@
--- Decides one request: checks the quota of every bucket, charges all or none,
--- and hands out the sealed access token.
+-- Decides requests: checks the quota of every bucket, charges all or none for
+-- each, and hands out the sealed access token.
 --
 -- KEYS  1 credential's record, 2 its bucket of all calls, and for a write
 --       3 its bucket of writes, 4 the account's, 5 the team's
@@ -10,6 +10,8 @@
 --         gone, and a charge would be nobody's
 --       3 the request's id, for who reads Redis's MONITOR or SLOWLOG
 --       4 the account's limits, 5 the team's, as records hold them
+--       6 how many requests of this team ask at once; 1 where it is left out.
+--         So many in one go cost hardly more than one
 --
 -- Reply: two strings. The first is "STATUS NOW VERSION EXPIRES", NOW in ms of
 -- Redis's time, and after STATUS 0 and 1 " B N W REMAINING RESET" for each
@@ -17,6 +19,10 @@
 -- as it is after the answer, RESET in ms until that grows, which is when a
 -- limit that refused admits again. The second is the sealed token with STATUS
 -- 0, and 1 of "report", else empty.
+--
+-- Where ARGV 6 is there, a third tells, as an integer, how many were admitted:
+-- the first so many of those that ask, each charged in all buckets, the others
+-- in none. STATUS is that of the first, REMAINING is what the last has left.
 --
 -- STATUS  0  admitted, or would be
 --         1  over quota
@@ -32,9 +38,11 @@ local now_ms = floor(now / 1000)
 local reporting = ARGV[1] == "report"
 local charging = reporting or ARGV[1] == "charge"
 local deadline = tonumber(ARGV[2])
+local room = tonumber(ARGV[6] or 1)
 
 if not (charging or ARGV[1] == "peek") or not deadline
    or #KEYS < 2 or #ARGV < max(3, #KEYS)
+   or not room or room < 1 or room % 1 ~= 0
 then
     fail("bad arguments for", KEYS[1])
 end
@@ -42,7 +50,8 @@ end
 
 local function answer(status, version, expires, token, limits)
     return { status .. format(" %.0f ", now_ms) .. version .. " " .. expires
-             .. (limits or ""), token or "" }
+             .. (limits or ""), token or "",
+             ARGV[6] and (limits and room or 0) }
 end
 
 
@@ -84,7 +93,6 @@ end
 
 
 local limits = { nil, record[5], record[6], ARGV[4], ARGV[5] }
-local admitted = true
 
 for i = 2, #KEYS do
     local text, bucket = limits[i], buckets[i]
@@ -93,9 +101,7 @@ for i = 2, #KEYS do
         fit(bucket, text, now)
 
         for j = 1, #bucket.rings do
-            if bucket.rings[j].total >= bucket.rings[j].n then
-                admitted = false
-            end
+            room = min(room, max(bucket.rings[j].n - bucket.rings[j].total, 0))
         end
 
     else
@@ -124,7 +130,8 @@ local function store(bucket)
 end
 
 
-local charged = admitted and charging and 1 or 0
+local admitted = room > 0
+local charged = charging and room or 0
 local text = ""
 
 for i = 2, #KEYS do
@@ -148,7 +155,7 @@ for i = 2, #KEYS do
                                   reset_ms(ring, now))
         end
 
-        if charged == 1 or (charging and repaired) then
+        if charged > 0 or (charging and repaired) then
             store(bucket)
         end
     end

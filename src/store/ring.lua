@@ -45,7 +45,8 @@ local EMPTY_BODY = string.rep("\0", BODY_SIZE)
 local MOVE_MS = 10000
 
 local pack, unpack = struct.pack, struct.unpack
-local ceil, floor, max = math.ceil, math.floor, math.max
+local ceil, floor = math.ceil, math.floor
+local max, min = math.max, math.min
 local format, sub, find = string.format, string.sub, string.find
 
 

@@ -13,6 +13,7 @@ package Pinaud::Quota;
 #       mode => 'peek', deadline => $ms);               no account: a read
 #   $reply->{status}; $reply->{now}; $reply->{version}; $reply->{expires};
 #   $reply->{token}; $reply->{limits}{a60}{remaining};  and n, w, reset
+#   $quota->admit(count => 5)->{admitted};              so many at once
 #   $quota->run('refund', [@keys], [@args]);            dies with its error
 #   $quota->refused('usage', [@keys], [@args]);         the error's text
 #   $quota->snapshot;                                   all that Redis holds
@@ -144,7 +145,8 @@ sub args_of {
     my ($class, %ask) = @_;
 
     return ($ask{mode} // 'charge', $ask{deadline} // 0, $ask{id} // 'id',
-        $ask{account_limits} // '', $ask{team_limits} // '');
+        $ask{account_limits} // '', $ask{team_limits} // '',
+        $ask{count} // ());
 }
 
 
@@ -154,10 +156,12 @@ sub admit {
     my $reply = $self->run('admit', [$self->keys_of(%ask)],
         [$self->args_of(%ask)]);
 
-    my ($head, $rest) = $reply->[0] =~ /^(\d \d+ \d+ \d+)((?: [cwat](?: \d+){4})*)\z/
+    my ($head, $rest) = $reply->[0]
+        =~ /^(\d \d+ \d+ \d+)((?: [cwat](?: \d+){4})*)\z/
         or die "not an answer: $reply->[0]";
 
-    my %answer = (text => $reply->[0], token => $reply->[1], limits => {});
+    my %answer = (text => $reply->[0], token => $reply->[1], limits => {},
+        admitted => $reply->[2]);
     @answer{qw(status now version expires)} = split / /, $head;
 
     while ($rest =~ / (.) (\d+) (\d+) (\d+) (\d+)/g) {
