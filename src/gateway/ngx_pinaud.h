@@ -571,6 +571,23 @@ ngx_int_t ngx_pinaud_answer_replace(ngx_pinaud_record_t *record,
     pinaud_problem_e id, ngx_uint_t status, const char *detail);
 
 
+/* walk: over nginx's lists of fields */
+
+typedef struct {
+    ngx_list_part_t              *part;
+    ngx_uint_t                    i;
+} ngx_pinaud_walk_t;
+
+void ngx_pinaud_walk(ngx_pinaud_walk_t *walk, ngx_list_t *fields);
+
+/* The next field; NULL at the end. */
+ngx_table_elt_t *ngx_pinaud_walk_next(ngx_pinaud_walk_t *walk);
+
+/* Whether a field has this name, in any case of letters. */
+ngx_uint_t ngx_pinaud_walk_is(ngx_table_elt_t *h, const char *name,
+    size_t len);
+
+
 /* fields: of the response */
 
 /* Adds what every answer of an enabled location carries. */

@@ -330,30 +330,18 @@ ngx_pinaud_answer_type(ngx_http_request_t *r, ngx_uint_t problem)
 static ngx_uint_t
 ngx_pinaud_answer_plain(ngx_http_request_t *r)
 {
-    ngx_uint_t        i, json;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_uint_t          json;
+    ngx_table_elt_t    *h;
+    ngx_pinaud_walk_t   walk;
 
     json = 0;
-    part = &r->headers_in.headers.part;
-    h = part->elts;
 
-    for (i = 0; /* void */; i++) {
+    ngx_pinaud_walk(&walk, &r->headers_in.headers);
 
-        if (i >= part->nelts) {
+    while ((h = ngx_pinaud_walk_next(&walk)) != NULL) {
 
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == 6
-            && ngx_strncmp(h[i].lowcase_key, "accept", 6) == 0
-            && ngx_pinaud_answer_admits(&h[i].value, &json))
+        if (ngx_pinaud_walk_is(h, "Accept", 6)
+            && ngx_pinaud_answer_admits(&h->value, &json))
         {
             return 0;
         }

@@ -97,76 +97,39 @@ ngx_pinaud_match_fields(ngx_pinaud_record_t *record)
 static void
 ngx_pinaud_match_walk(ngx_http_request_t *r, ngx_pinaud_match_fields_t *fields)
 {
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_table_elt_t    *h;
+    ngx_pinaud_walk_t   walk;
 
-    part = &r->headers_in.headers.part;
-    h = part->elts;
+    ngx_pinaud_walk(&walk, &r->headers_in.headers);
 
-    for (i = 0; /* void */; i++) {
+    while ((h = ngx_pinaud_walk_next(&walk)) != NULL) {
 
-        if (i >= part->nelts) {
+        if (ngx_pinaud_walk_is(h, "Content-Type", 12)) {
+            fields->content_types++;
+            fields->content_type = h->value;
 
-            if (part->next == NULL) {
-                break;
-            }
+        } else if (ngx_pinaud_walk_is(h, "Content-Encoding", 16)) {
 
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        switch (h[i].key.len) {
-
-        case sizeof("Content-Type") - 1:
-
-            if (ngx_strncmp(h[i].lowcase_key, "content-type", 12) == 0) {
-                fields->content_types++;
-                fields->content_type = h[i].value;
-            }
-
-            break;
-
-        case sizeof("Content-Encoding") - 1:
-
-            if (ngx_strncmp(h[i].lowcase_key, "content-encoding", 16) == 0
-                && !(h[i].value.len == 8
-                     && ngx_strncasecmp(h[i].value.data,
-                                        (u_char *) "identity", 8)
-                        == 0))
+            if (h->value.len != 8
+                || ngx_strncasecmp(h->value.data, (u_char *) "identity", 8)
+                   != 0)
             {
                 fields->encoded = 1;
             }
 
-            break;
+        } else if (ngx_pinaud_walk_is(h, "Idempotency-Key", 15)) {
+            fields->idempotency_key = 1;
 
-        case sizeof("Idempotency-Key") - 1:
+        } else if (ngx_pinaud_walk_is(h, "Pinaud-Dry-Run", 14)) {
 
-            if (ngx_strncmp(h[i].lowcase_key, "idempotency-key", 15) == 0) {
-                fields->idempotency_key = 1;
+            /* a repeated field is no boolean */
+
+            fields->dry_run = h->value;
+            fields->dry_runs++;
+
+            if (h->value.len == 0 || fields->dry_runs > 1) {
+                ngx_str_set(&fields->dry_run, "?");
             }
-
-            break;
-
-        case sizeof("Pinaud-Dry-Run") - 1:
-
-            if (ngx_strncmp(h[i].lowcase_key, "pinaud-dry-run", 14) == 0) {
-
-                /* a repeated field is no boolean */
-
-                fields->dry_run = h[i].value;
-                fields->dry_runs++;
-
-                if (h[i].value.len == 0 || fields->dry_runs > 1) {
-                    ngx_str_set(&fields->dry_run, "?");
-                }
-            }
-
-            break;
-
-        default:
-            break;
         }
     }
 }

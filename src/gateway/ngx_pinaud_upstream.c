@@ -519,41 +519,20 @@ ngx_pinaud_upstream_challenge(ngx_http_request_t *r)
 static void
 ngx_pinaud_upstream_clean(ngx_http_request_t *r)
 {
-    ngx_uint_t        i;
-    ngx_str_t        *key;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_table_elt_t    *h;
+    ngx_pinaud_walk_t   walk;
 
-    part = &r->headers_out.headers.part;
-    h = part->elts;
+    ngx_pinaud_walk(&walk, &r->headers_out.headers);
 
-    for (i = 0; /* void */; i++) {
+    while ((h = ngx_pinaud_walk_next(&walk)) != NULL) {
 
-        if (i >= part->nelts) {
-
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        key = &h[i].key;
-
-        if ((key->len == 10
-             && ngx_strncasecmp(key->data, (u_char *) "Set-Cookie", 10) == 0)
-            || (key->len > 7
-                && ngx_strncasecmp(key->data, (u_char *) "Pinaud-", 7) == 0)
-            || (key->len == 9
-                && ngx_strncasecmp(key->data, (u_char *) "RateLimit", 9) == 0)
-            || (key->len == 16
-                && ngx_strncasecmp(key->data, (u_char *) "RateLimit-Policy",
-                                   16)
-                   == 0))
+        if (ngx_pinaud_walk_is(h, "Set-Cookie", 10)
+            || (h->key.len > 7
+                && ngx_strncasecmp(h->key.data, (u_char *) "Pinaud-", 7) == 0)
+            || ngx_pinaud_walk_is(h, "RateLimit", 9)
+            || ngx_pinaud_walk_is(h, "RateLimit-Policy", 16))
         {
-            h[i].hash = 0;
+            h->hash = 0;
         }
     }
 }
@@ -562,30 +541,15 @@ ngx_pinaud_upstream_clean(ngx_http_request_t *r)
 static void
 ngx_pinaud_upstream_hide(ngx_http_request_t *r, const char *name, size_t len)
 {
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_table_elt_t    *h;
+    ngx_pinaud_walk_t   walk;
 
-    part = &r->headers_out.headers.part;
-    h = part->elts;
+    ngx_pinaud_walk(&walk, &r->headers_out.headers);
 
-    for (i = 0; /* void */; i++) {
+    while ((h = ngx_pinaud_walk_next(&walk)) != NULL) {
 
-        if (i >= part->nelts) {
-
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == len
-            && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
-        {
-            h[i].hash = 0;
+        if (ngx_pinaud_walk_is(h, name, len)) {
+            h->hash = 0;
         }
     }
 }

@@ -1,0 +1,46 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * Walks over nginx's lists of fields.
+ */
+
+
+#include "ngx_pinaud.h"
+
+
+void
+ngx_pinaud_walk(ngx_pinaud_walk_t *walk, ngx_list_t *fields)
+{
+    walk->part = &fields->part;
+    walk->i = 0;
+}
+
+
+ngx_table_elt_t *
+ngx_pinaud_walk_next(ngx_pinaud_walk_t *walk)
+{
+    ngx_table_elt_t  *h;
+
+    while (walk->i >= walk->part->nelts) {
+
+        if (walk->part->next == NULL) {
+            return NULL;
+        }
+
+        walk->part = walk->part->next;
+        walk->i = 0;
+    }
+
+    h = walk->part->elts;
+
+    return &h[walk->i++];
+}
+
+
+ngx_uint_t
+ngx_pinaud_walk_is(ngx_table_elt_t *h, const char *name, size_t len)
+{
+    return h->key.len == len
+           && ngx_strncasecmp(h->key.data, (u_char *) name, len) == 0;
+}
