@@ -307,7 +307,13 @@ like $lines[4], qr{: over_quota, team-60s, client: }, 'the limits';
 
 unlike $gw->nginx->log, qr/secret-value|\b77\b.*client/, 'no values';
 
-my ($entry) = grep { $_->{team} eq 'tight' } reverse $gw->access_log;
+my $entry;
+
+wait_until(sub {
+    ($entry) = grep { $_->{team} eq 'tight' } reverse $gw->access_log;
+    $entry->{outcome} eq 'forwarded';
+}, 2);
+
 is $entry->{would_refuse}, 'over_quota', '$pinaud_would_refuse';
 is $entry->{outcome}, 'forwarded', '$pinaud_outcome';
 
