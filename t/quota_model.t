@@ -250,17 +250,13 @@ sub foretell_carry {
             map { $_->{unsure} } @rings, @here);
 
         for my $ring (@here) {
-            my $same = first { $_->{w} == $ring->{w} } @rings;
+            my $same = first { $_->{w} == $ring->{w} } @rings or next;
 
-            if ($same) {
-                $same->{count}{$_} = max($same->{count}{$_} // 0,
-                    $ring->{count}{$_}) for keys %{ $ring->{count} };
-
-            } elsif (@rings < 4) {
-                push @rings, $ring;
-            }
+            $same->{count}{$_} = max($same->{count}{$_} // 0,
+                $ring->{count}{$_}) for keys %{ $ring->{count} };
         }
 
+        @rings = @here if !@rings;
         store($bucket, \@rings, 1, $unsure);
         $bucket->{expires} = 0 if !@rings;
     }

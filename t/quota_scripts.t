@@ -619,7 +619,11 @@ $quota->run('carry', [$there], $quota->run('move', [$account_key]));
 $reply = $quota->admit(@call, credential => 'other',
     account_limits => '5/1 8/60', mode => 'peek');
 is($reply->{limits}{a60}{remaining}, 5, 'the higher count of a slot');
-is($reply->{limits}{a1}{remaining}, 3, 'and what was there already');
+is($reply->{limits}{a1}{remaining}, 2, 'one that did not come begins with it');
+$quota->run('carry', [$there], ['']);
+is($quota->admit(@call, credential => 'other', account_limits => '8/60',
+    mode => 'peek')->{limits}{a60}{remaining}, 5,
+    'and stays where nothing comes');
 
 
 ###############################################################################

@@ -3,7 +3,9 @@
 --
 -- What a bucket already holds is from when the account was there before, or
 -- from this move, made a second time: it is counted in what comes. So each
--- slot gets the higher of both counts, and doing it twice changes nothing.
+-- slot gets the higher of both counts, and doing it twice changes nothing. A
+-- ring of a window that does not come has missed what was counted since, and
+-- is dropped: should the window come back, it begins with the total.
 --
 -- KEYS  the account's bucket and its teams' buckets, under the new credential
 -- ARGV  their values, in the order of KEYS; empty where there was none
@@ -38,23 +40,24 @@ end
 for i, key in ipairs(KEYS) do
     local bucket = read_bucket(key, redis.call("GET", key))
     local carried = read_bucket(key, ARGV[i] ~= "" and ARGV[i])
-    local windows = {}
+    local there = {}
 
     bring(bucket, now)
     bring(carried, now)
     carried.unsure = max(carried.unsure, bucket.unsure)
 
-    for _, ring in ipairs(carried.rings) do
-        windows[ring.w] = ring
+    for _, ring in ipairs(bucket.rings) do
+        there[ring.w] = ring
     end
 
-    for _, ring in ipairs(bucket.rings) do
-        if windows[ring.w] then
-            merge(windows[ring.w], ring)
-
-        elseif #carried.rings < MAX_LIMITS then
-            carried.rings[#carried.rings + 1] = ring
+    for _, ring in ipairs(carried.rings) do
+        if there[ring.w] then
+            merge(ring, there[ring.w])
         end
+    end
+
+    if #carried.rings == 0 then
+        carried.rings = bucket.rings
     end
 
     carried.present = bucket.value or carried.value
