@@ -162,6 +162,7 @@ sub proxy {
     my $store = $gateway ? <<CONF : '';
     pinaud_redis @{[ $redis->url ]};
     pinaud_redis_timeout 5s;
+    pinaud_redis_connect_timeout 10s;
     pinaud_seal_key_file $dir/seal.key;
 CONF
 
