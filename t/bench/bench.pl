@@ -380,7 +380,7 @@ exec valgrind --tool=callgrind --callgrind-out-file=/dev/null \\
 SH
 
     $nginx->start;
-    ask($nginx, $requests, LANES);
+    ask($nginx, $requests, LANES, sub { connect_all($scheme) });
     $nginx->stop;
 
     my ($count) = slurp($log) =~ /Collected : (\d+)/
@@ -390,11 +390,38 @@ SH
 }
 
 
-# Sends so many requests over some connections, one at once over each. Returns
-# the last answer; all have to be 200.
+# Each of the first requests gets a connection of its own to the upstream,
+# which stands still meanwhile: a handshake costs as much as many requests, so
+# both runs must make the same number of them.
+
+sub connect_all {
+    my $scheme = shift;
+
+    my $port = sprintf ':%04X', $upstream->port($scheme);
+    my ($worker) = $upstream->workers;
+    my $connections;
+
+    kill 'STOP', $worker;
+
+    wait_until(sub {
+        $connections = () = slurp('/proc/net/tcp')
+            =~ /^ *\d+: \S+ \S+$port 01 /mg;
+        $connections >= LANES;
+    }, 10);
+
+    kill 'CONT', $worker;
+
+    give_up("$connections connections to the upstream, not " . LANES)
+        if $connections != LANES;
+}
+
+
+# Sends so many requests over some connections, one at once over each; "held"
+# is called while the first are under way. Returns the last answer; all have to
+# be 200.
 
 sub ask {
-    my ($nginx, $requests, $lanes) = @_;
+    my ($nginx, $requests, $lanes, $held) = @_;
 
     my @texts = map {
         'POST ' . PATH . " HTTP/1.1\r\nHost: bench\r\nX-Team: growth\r\n"
@@ -413,6 +440,8 @@ sub ask {
         for my $i (0 .. $lanes - 1) {
             $sockets[$i]->syswrite($texts[($sent + $i) % @texts]);
         }
+
+        $held->() if $held && !$sent;
 
         for my $socket (@sockets) {
             $last = answer($socket);
