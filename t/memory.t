@@ -132,8 +132,13 @@ is join(' ', grep { !$status{$_} } 200, 400, 401, 403, 404, 405, 415, 429),
 is join(' ', grep { /^(?:0|5..)$/ } sort keys %status), '',
     'and of no other' or diag explain \%status;
 
+# a sanitizer keeps what was freed
+
+my $sanitized = Pinaud::Nginx->has('-fsanitize');
 my $at_first = $kb[$settled / $step - 1];
-cmp_ok $kb[-1] - $at_first, '<', 200, 'memory is flat after the first';
+
+cmp_ok $kb[-1] - $at_first, '<', 200, 'memory is flat after the first'
+    if !$sanitized;
 
 my $descriptors = descriptors();
 run(1000);
@@ -190,7 +195,8 @@ for my $name (sort keys %bodies) {
 # at most eight times the body for the check, the body and what is sent, and
 # as much again by malloc's ways
 
-cmp_ok memory() - $kb[-1], '<', 25000, 'and the memory is given back';
+cmp_ok memory() - $kb[-1], '<', 25000, 'and the memory is given back'
+    if !$sanitized;
 run(1000);
 ok $gw->metrics->{pinaud_store_up}, 'it works as before';
 is join(' ', $gw->nginx->workers), $worker, 'it is the same worker';
