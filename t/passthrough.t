@@ -573,8 +573,10 @@ my %tricks = (
     'chunks that are none' => 'proxy_set_header Transfer-Encoding chunked;',
     'both' => 'proxy_set_header Transfer-Encoding chunked;
         proxy_set_header Content-Length 7;',
+    'chunks for a length' => 'proxy_set_header Transfer-Encoding chunked;
+        proxy_set_header Content-Length "";',
     'another coding' => 'proxy_set_header Transfer-Encoding gzip;',
-    'another method' => 'proxy_method DELETE;',
+    'another method' => 'proxy_method HEAD;',
     'another body' => 'proxy_set_body "x";',
     'a body with an end' => 'proxy_set_body "a: b\r\n\r\n";',
 );

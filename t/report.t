@@ -18,6 +18,7 @@ use Pinaud::HTTP2;
 use Pinaud::Nginx;
 use Pinaud::Process;
 use Test::More;
+use Time::HiRes qw(sleep);
 
 my $gw = Pinaud::Gateway->new(retry => 1,
     limits => ['none'], limits_all => ['none'],
@@ -127,7 +128,7 @@ my $pieces = '{"name": "N", "x": [' . join(', ', 1 .. 400) . ']}';
 $c->send(Pinaud::HTTP::head('POST', $path, body => $pieces, @report));
 
 for my $piece ($pieces =~ /(.{1,100})/gs) {
-    Time::HiRes::sleep(0.005);
+    sleep(0.005);
     $c->send($piece);
 }
 
@@ -189,11 +190,24 @@ for my $n (3 .. 5) {
 }
 
 is used(), $charged, 'over quota nothing is charged';
-is would_metric('over_quota'), 3, 'each is counted';
+
+# nor given back: what others are charged for at the same time stays
+
+post($gw, $path, $valid, @report) for 1 .. 5;
+$charged = used();
+$gw->sim->refuse;
+my $refused = post($gw, $path, $valid, team => 'tight');
+$gw->sim->accept;
+refused $refused, 'upstream-unreachable', 'over quota, and nobody listens';
+is $refused->header('Pinaud-Would-Refuse'), 'over_quota', 'both are told';
+sleep 0.2;
+is used(), $charged, 'nothing is given back';
+$gw->arrived;
+is would_metric('over_quota'), 4, 'each is counted';
 
 would post($gw, $path, '{}', team => 'tight'), 'invalid',
     'invalid and over quota: what would answer';
-is would_metric('over_quota'), 3, 'and is counted as that';
+is would_metric('over_quota'), 4, 'and is counted as that';
 
 SKIP: {
     skip 'nginx without HTTP/2', 2 if !Pinaud::Nginx->has('http_v2_module');
