@@ -142,6 +142,22 @@ is_deeply $now, $used, 'dry runs are charged nowhere';
 untouched $gw, 'and arrive nowhere';
 
 
+# its body is the very bytes that would go
+
+my $digits = '{"name":"N","audience_type":"VISITOR","rule":{'
+    . '"visitor_source_id":"1","event":"x","event_data":{"value":%s}}}';
+
+for my $number ('123456789012345678901234567890', '116.10', '1e-5', '0.1') {
+    my $text = sprintf $digits, $number;
+    my $r = post($gw, $path, $text, team => 'growth',
+        headers => ['Pinaud-Dry-Run: ?1']);
+
+    is index($r->{body}, "{\"would\":\"forwarded\",\"body\":$text,"), 0,
+        "a dry run tells $number" or diag $r->{body};
+    is ref $r->json->{limits}, 'ARRAY', 'in a document';
+}
+
+
 # what is refused before is not charged
 
 refused post($gw, $path, body(name => ''), team => 'growth'), 'invalid-body',
