@@ -476,6 +476,8 @@ ngx_pinaud_init_process(ngx_cycle_t *cycle)
     }
 
     worker->used = sizeof(worker->random);
+    ngx_pinaud_ask_init(worker);
+
     pmcf->worker = worker;
 
     worker->policies = ngx_pinaud_policies_create(cycle->pool);

@@ -77,11 +77,12 @@ my $sockets = sockets();
 
 my $now = int(time() * 1000);
 my $text = sub {
-    my ($text, $token) = @_;
+    my ($text, $token, $admitted) = @_;
     $token //= '';
+    $admitted //= 1;
 
-    return "*2\r\n\$" . length($text) . "\r\n$text\r\n\$" . length($token)
-        . "\r\n$token\r\n";
+    return "*3\r\n\$" . length($text) . "\r\n$text\r\n\$" . length($token)
+        . "\r\n$token\r\n:$admitted\r\n";
 };
 
 my @nonsense = (
@@ -93,7 +94,7 @@ my @nonsense = (
     ['nil', "\$-1\r\n"],
     ['no array', "*-1\r\n"],
     ['an empty array', "*0\r\n"],
-    ['an array of nils', "*2\r\n\$-1\r\n\$-1\r\n"],
+    ['an array of nils', "*3\r\n\$-1\r\n\$-1\r\n\$-1\r\n"],
     ['an array of a negative length', "*-5\r\n"],
     ['an array that is too large', "*2147483647\r\n"],
     ['an array of many', "*100000000\r\n"],
@@ -106,6 +107,8 @@ my @nonsense = (
     ['an unknown verdict', $text->("9 $now 1 0", 'token')],
     ['a negative verdict', $text->("-1 $now 1 0", 'token')],
     ['a long verdict', $text->('0' x 100000 . " $now 1 0", 'token')],
+    ['more admitted than asked', $text->("0 $now 1 0", 'token', 17)],
+    ['fewer than none', $text->("0 $now 1 0", 'token', -1)],
     ['no clock', $text->('4 0 0 0')],
     ['a clock that is off', $text->('4 9223372036854775807 0 0')],
     ['a clock that overflows', $text->('4 99999999999999999999 0 0')],

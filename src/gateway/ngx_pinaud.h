@@ -108,6 +108,8 @@ typedef struct {
 typedef struct {
     ngx_pinaud_redis_t           *redis;
     ngx_pinaud_policies_t        *policies;
+    ngx_queue_t                   asks;    /* to be sent this turn */
+    ngx_event_t                   send;
     uint64_t                      key[2];  /* of the names' hash */
     u_char                        random[1024];  /* for requests' ids */
     size_t                        used;    /* of them */
@@ -219,10 +221,25 @@ typedef enum {
 #define NGX_PINAUD_ID_LEN        32        /* of nginx's $request_id */
 #define NGX_PINAUD_DEADLINE_LEN  13        /* digits of ms since 1970 */
 
+/* A call of admit.lua, with the places of what differs from call to call. */
+
+typedef struct {
+    u_char                       *data;
+    size_t                        len;
+    size_t                        deadline;
+    size_t                        id;
+    size_t                        count;
+} ngx_pinaud_command_t;
+
+
+#define NGX_PINAUD_BATCH         16        /* requests that ask at once */
+#define NGX_PINAUD_COUNT_LEN     2         /* digits of their number */
+
 /* What was charged: enough to give it back. */
 
 typedef struct {
     ngx_pinaud_mode_e             mode;
+    ngx_uint_t                    buckets; /* bits, in the order of the keys */
     int64_t                       at;      /* ms of Redis's time */
     u_char                        id[NGX_PINAUD_ID_LEN];
     unsigned                      retried:1;     /* the second of its request */
@@ -258,6 +275,7 @@ struct ngx_pinaud_record_s {
     /* admission */
     ngx_pinaud_policy_t          *policy;
     struct ngx_pinaud_ask_s      *ask;     /* under way */
+    ngx_uint_t                    asker;   /* its place in it */
     ngx_pinaud_waiter_t           waiter;
     ngx_uint_t                    tries;
     ngx_msec_t                    arrived; /* when it wanted admission first */
@@ -402,9 +420,8 @@ struct ngx_pinaud_policy_s {
 
     ngx_msec_t                    asked;   /* when it was read */
     ngx_pinaud_turn_t            *turns[2];      /* of writes, of reads */
-    ngx_str_t                     commands[NGX_PINAUD_MODES];
-    size_t                        deadline_at[NGX_PINAUD_MODES];
-    size_t                        id_at[NGX_PINAUD_MODES];
+    ngx_pinaud_command_t          commands[NGX_PINAUD_MODES];
+    struct ngx_pinaud_ask_s      *asks[NGX_PINAUD_MODES];    /* not sent yet */
 
     unsigned                      fresh:1; /* was read, by "asked" */
     unsigned                      allowed:1;     /* the team, to the account */
@@ -448,10 +465,33 @@ ngx_int_t ngx_pinaud_policy_ask(ngx_pinaud_policy_t *policy,
  */
 ngx_int_t ngx_pinaud_admission_ask(ngx_pinaud_record_t *record);
 
+
 /* Stops waiting; a charge that a late reply tells of is given back. */
 void ngx_pinaud_admission_cancel(ngx_pinaud_record_t *record);
 
 ngx_pinaud_main_conf_t *ngx_pinaud_main_conf(ngx_pinaud_record_t *record);
+
+/* A verdict of Redis is in the record. NGX_AGAIN: it goes on asking. */
+ngx_int_t ngx_pinaud_admission_told(ngx_pinaud_record_t *record);
+
+/* Makes the verdict that the store can't be used, and counts why; NGX_OK. */
+ngx_int_t ngx_pinaud_admission_store_down(ngx_pinaud_record_t *record,
+    const char *reason);
+
+
+/* ask: questions to Redis */
+
+/* Makes a worker ready to ask. */
+void ngx_pinaud_ask_init(ngx_pinaud_worker_t *worker);
+
+/*
+ * Joins the question that goes out for the record's policy at the end of this
+ * turn of the event loop. NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_pinaud_ask_join(ngx_pinaud_record_t *record);
+
+/* Waits for no answer any more; may be called at any time. */
+void ngx_pinaud_ask_leave(ngx_pinaud_record_t *record);
 
 
 /* turn: who asks when the quota is used up */
@@ -484,17 +524,12 @@ void ngx_pinaud_turn_release(ngx_pinaud_turn_t *turn);
 /* command: as it goes to Redis */
 
 /*
- * Formats admit.lua's call, as EVALSHA or EVAL, with room for the deadline
- * and the request's id at the offsets told. Returns its length, to be freed
- * by redisFreeCommand(), or -1.
+ * Makes admit.lua's call for a policy, as EVALSHA or, with the script, as
+ * EVAL; to be freed by ngx_free(). NGX_ERROR: no memory.
  */
-int ngx_pinaud_command_admit(ngx_pinaud_policy_t *policy,
-    ngx_pinaud_mode_e mode, const char *verb, const char *script,
-    size_t script_len, char **command, size_t *deadline_at, size_t *id_at);
-
-/* Keeps that command, as EVALSHA, in the policy. */
-ngx_int_t ngx_pinaud_command_template(ngx_pinaud_policy_t *policy,
-    ngx_pinaud_main_conf_t *pmcf, ngx_pinaud_mode_e mode);
+ngx_int_t ngx_pinaud_command_admit(ngx_pinaud_policy_t *policy,
+    ngx_pinaud_mode_e mode, const ngx_pinaud_script_t *script,
+    ngx_uint_t whole, ngx_pinaud_command_t *command);
 
 /* The keys: first the credential's record, then the buckets. */
 ngx_uint_t ngx_pinaud_command_keys(ngx_pinaud_policy_t *policy,
@@ -503,18 +538,32 @@ ngx_uint_t ngx_pinaud_command_keys(ngx_pinaud_policy_t *policy,
 
 /* verdict: what an admission answered */
 
-/*
- * Reads a reply into the record and opens the token. NGX_ERROR: it is not
- * understood.
- */
-ngx_int_t ngx_pinaud_verdict_read(ngx_pinaud_record_t *record,
-    redisReply *reply);
+/* A reply of admit.lua, read. */
+
+typedef struct {
+    ngx_pinaud_verdict_e          verdict; /* of the first */
+    int64_t                       now;     /* ms of Redis's time */
+    uint64_t                      version; /* of the token */
+    time_t                        expires; /* 0: not known */
+    ngx_uint_t                    admitted;      /* the first so many */
+    ngx_uint_t                    buckets; /* that have limits: bits */
+    ngx_uint_t                    nlimits;
+    ngx_pinaud_limit_t            limits[NGX_PINAUD_MAX_POLICIES];
+    redisReply                   *sealed;
+    ngx_buf_t                    *token;   /* opened for the first who needed
+                                              it */
+} ngx_pinaud_reply_t;
+
+/* Reads a reply, to which the result refers. NGX_ERROR: not understood. */
+ngx_int_t ngx_pinaud_verdict_read(redisReply *from,
+    ngx_pinaud_reply_t *reply);
+
+/* Makes it the verdict of the i-th of those who asked. */
+void ngx_pinaud_verdict_apply(ngx_pinaud_record_t *record,
+    ngx_pinaud_reply_t *reply, ngx_uint_t i);
 
 /* Wipes the token; it may be called at any time. */
 void ngx_pinaud_token_wipe(ngx_pinaud_record_t *record);
-
-/* Whether a reply that nobody waited for charged, and when. */
-ngx_uint_t ngx_pinaud_verdict_charged(redisReply *reply, int64_t *charged_at);
 
 
 /* tell: scripts whose answer nobody waits for */

@@ -9,7 +9,10 @@
 #include "ngx_pinaud.h"
 
 
-#define NGX_PINAUD_ADMIT_ARGS  13
+#define NGX_PINAUD_ADMIT_ARGS  (3 + NGX_PINAUD_KEYS + 6)
+
+
+static size_t ngx_pinaud_command_digits(size_t n);
 
 
 static const char  *ngx_pinaud_mode_words[NGX_PINAUD_MODES] = {
@@ -21,68 +24,31 @@ static const char  *ngx_pinaud_mode_words[NGX_PINAUD_MODES] = {
 };
 
 
-/*
- * The command as it goes out, but for deadline and id, which have a fixed
- * length: formatted once a policy and then only copied.
- */
-
 ngx_int_t
-ngx_pinaud_command_template(ngx_pinaud_policy_t *policy,
-    ngx_pinaud_main_conf_t *pmcf, ngx_pinaud_mode_e mode)
-{
-    int         n;
-    char       *command;
-    ngx_str_t  *template;
-
-    n = ngx_pinaud_command_admit(policy, mode, "EVALSHA",
-                                    (char *) pmcf->admit.sha1,
-                                  sizeof(pmcf->admit.sha1),
-                                    &command, &policy->deadline_at[mode],
-                                    &policy->id_at[mode]);
-    if (n < 0) {
-        return NGX_ERROR;
-    }
-
-    template = &policy->commands[mode];
-
-    template->data = ngx_alloc(n, ngx_cycle->log);
-    if (template->data != NULL) {
-        ngx_memcpy(template->data, command, n);
-        template->len = n;
-    }
-
-    redisFreeCommand(command);
-
-    return template->data ? NGX_OK : NGX_ERROR;
-}
-
-
-int
-ngx_pinaud_command_admit(ngx_pinaud_policy_t *policy,
-    ngx_pinaud_mode_e mode, const char *verb, const char *script,
-    size_t script_len, char **command, size_t *deadline_at, size_t *id_at)
+ngx_pinaud_command_admit(ngx_pinaud_policy_t *policy, ngx_pinaud_mode_e mode,
+    const ngx_pinaud_script_t *script, ngx_uint_t whole,
+    ngx_pinaud_command_t *command)
 {
     int          n;
-    char         keys[5][PINAUD_KEY_MAX], nkeys[2];
+    char         keys[NGX_PINAUD_KEYS][PINAUD_KEY_MAX], nkeys[2], *text;
     size_t       lens[NGX_PINAUD_ADMIT_ARGS], at;
-    u_char       digits[NGX_INT_T_LEN];
-    ngx_uint_t   argc, deadline, i, k;
+    ngx_uint_t   argc, deadline, count, i, k;
     const char  *args[NGX_PINAUD_ADMIT_ARGS];
 
+    args[0] = whole ? "EVAL" : "EVALSHA";
+    lens[0] = ngx_strlen(args[0]);
+    args[1] = whole ? script->text : (char *) script->sha1;
+    lens[1] = whole ? script->text_len : sizeof(script->sha1);
+
     k = ngx_pinaud_command_keys(policy, mode, keys, &lens[3]);
+
+    nkeys[0] = '0' + k;
+    args[2] = nkeys;
+    lens[2] = 1;
 
     for (i = 0; i < k; i++) {
         args[3 + i] = keys[i];
     }
-
-    nkeys[0] = '0' + k;
-
-    args[0] = verb;
-    lens[0] = ngx_strlen(verb);
-    args[1] = script;
-    lens[1] = script_len;
-    args[2] = nkeys;
-    lens[2] = 1;
 
     argc = 3 + k;
 
@@ -101,24 +67,54 @@ ngx_pinaud_command_admit(ngx_pinaud_policy_t *policy,
     args[argc] = (char *) policy->team_limits;
     lens[argc++] = policy->team_limits_len;
 
-    n = redisFormatCommandArgv(command, argc, args, lens);
+    count = argc;
+    args[argc] = "01";
+    lens[argc++] = NGX_PINAUD_COUNT_LEN;
+
+    n = redisFormatCommandArgv(&text, argc, args, lens);
     if (n < 0) {
-        return n;
+        return NGX_ERROR;
     }
 
-    /* "*N" and "$LEN" with their CRLF, and each argument with its own */
+    command->data = ngx_alloc(n, ngx_cycle->log);
 
-    at = ngx_sprintf(digits, "%ui", argc) - digits + 3;
-
-    for (i = 0; i < deadline; i++) {
-        at += ngx_sprintf(digits, "%uz", lens[i]) - digits + 3 + lens[i] + 2;
+    if (command->data) {
+        ngx_memcpy(command->data, text, n);
+        command->len = n;
     }
 
-    *deadline_at = at + sizeof("$13" CRLF) - 1;
-    *id_at = *deadline_at + NGX_PINAUD_DEADLINE_LEN
-             + sizeof(CRLF "$32" CRLF) - 1;
+    redisFreeCommand(text);
 
-    return n;
+    /* where these arguments are: behind "*N", and each with "$LEN" */
+
+    at = sizeof("*" CRLF) - 1 + ngx_pinaud_command_digits(argc);
+
+    for (i = 0; i < argc; i++) {
+        at += sizeof("$" CRLF) - 1 + ngx_pinaud_command_digits(lens[i]);
+
+        if (i == deadline) {
+            command->deadline = at;
+
+        } else if (i == deadline + 1) {
+            command->id = at;
+
+        } else if (i == count) {
+            command->count = at;
+        }
+
+        at += lens[i] + sizeof(CRLF) - 1;
+    }
+
+    return command->data ? NGX_OK : NGX_ERROR;
+}
+
+
+static size_t
+ngx_pinaud_command_digits(size_t n)
+{
+    u_char  digits[NGX_INT64_LEN];
+
+    return ngx_pinaud_digits(digits, n) - digits;
 }
 
 

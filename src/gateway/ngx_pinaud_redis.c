@@ -38,6 +38,7 @@ struct ngx_pinaud_redis_s {
 
     ngx_queue_t                calls;        /* in the order of their replies */
     ngx_uint_t                 ncalls;
+    ngx_uint_t                 wanted;       /* by who will ask this turn */
     ngx_queue_t                waiters;
     ngx_uint_t                 greetings;    /* handshake replies to come */
 
@@ -179,6 +180,24 @@ ngx_pinaud_redis_wait(ngx_pinaud_redis_t *redis, ngx_pinaud_waiter_t *waiter)
     ngx_queue_insert_tail(&redis->waiters, &waiter->queue);
 
     return NGX_OK;
+}
+
+
+void
+ngx_pinaud_redis_want(ngx_pinaud_redis_t *redis)
+{
+    redis->wanted++;
+
+    if (redis->peer.connection) {
+        redis->peer.connection->idle = 0;
+    }
+}
+
+
+void
+ngx_pinaud_redis_unwant(ngx_pinaud_redis_t *redis)
+{
+    redis->wanted--;
 }
 
 
@@ -694,6 +713,10 @@ ngx_pinaud_redis_watch(ngx_pinaud_redis_t *redis)
             ngx_add_timer(c->read, 2 * redis->conf->timeout);
         }
 
+        return;
+    }
+
+    if (redis->wanted) {
         return;
     }
 

@@ -104,6 +104,13 @@ ngx_int_t ngx_pinaud_redis_wait(ngx_pinaud_redis_t *redis,
 u_char *ngx_pinaud_redis_command(ngx_pinaud_redis_t *redis,
     ngx_pinaud_call_t *call, size_t size);
 
+/*
+ * A command will follow within this turn of the event loop: a worker that
+ * quits keeps the connection until then.
+ */
+void ngx_pinaud_redis_want(ngx_pinaud_redis_t *redis);
+void ngx_pinaud_redis_unwant(ngx_pinaud_redis_t *redis);
+
 /* Redis's clock now, in milliseconds, never later than it is. */
 int64_t ngx_pinaud_redis_now(ngx_pinaud_redis_t *redis);
 

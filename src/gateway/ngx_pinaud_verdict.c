@@ -16,35 +16,38 @@
 #define NGX_PINAUD_LIMIT_MAX  0x7fffffff   /* of a limit's numbers */
 
 
-static ngx_int_t ngx_pinaud_verdict_limits(ngx_pinaud_record_t *record,
+static ngx_int_t ngx_pinaud_verdict_limits(ngx_pinaud_reply_t *reply,
     u_char *p, u_char *last);
 static ngx_int_t ngx_pinaud_verdict_number(u_char **pos, u_char *last,
     int64_t *value);
+static ngx_int_t ngx_pinaud_verdict_token(ngx_pinaud_record_t *record,
+    ngx_pinaud_reply_t *reply);
 static ngx_int_t ngx_pinaud_verdict_open(ngx_pinaud_record_t *record,
-    redisReply *sealed);
-static ngx_uint_t ngx_pinaud_verdict_token(u_char *p, size_t len);
+    redisReply *sealed, ngx_buf_t *b);
+static ngx_uint_t ngx_pinaud_verdict_visible(u_char *p, size_t len);
 
 
 /* Reads admit.lua's reply: see there for its form. */
 
 ngx_int_t
-ngx_pinaud_verdict_read(ngx_pinaud_record_t *record, redisReply *reply)
+ngx_pinaud_verdict_read(redisReply *from, ngx_pinaud_reply_t *reply)
 {
-    u_char                  *p, *last;
-    int64_t                  value[4];
-    ngx_str_t                credential;
-    ngx_uint_t               i;
-    redisReply              *text;
-    ngx_pinaud_main_conf_t  *pmcf;
+    u_char      *p, *last;
+    int64_t      value[4];
+    ngx_uint_t   i;
+    redisReply  *text;
 
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2
-        || reply->element[0]->type != REDIS_REPLY_STRING
-        || reply->element[1]->type != REDIS_REPLY_STRING)
+    if (from->type != REDIS_REPLY_ARRAY || from->elements != 3
+        || from->element[0]->type != REDIS_REPLY_STRING
+        || from->element[1]->type != REDIS_REPLY_STRING
+        || from->element[2]->type != REDIS_REPLY_INTEGER
+        || from->element[2]->integer < 0
+        || from->element[2]->integer > NGX_PINAUD_BATCH)
     {
         return NGX_ERROR;
     }
 
-    text = reply->element[0];
+    text = from->element[0];
     p = (u_char *) text->str;
     last = p + text->len;
 
@@ -60,98 +63,44 @@ ngx_pinaud_verdict_read(ngx_pinaud_record_t *record, redisReply *reply)
         return NGX_ERROR;
     }
 
-    record->verdict = value[0];
-    record->version = value[2];
+    reply->verdict = value[0];
+    reply->now = value[1];
+    reply->version = value[2];
+    reply->expires = value[3];
+    reply->sealed = from->element[1];
+    reply->admitted = from->element[2]->integer;
+    reply->token = NULL;
 
-    if (ngx_pinaud_verdict_limits(record, p, last) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    pmcf = ngx_pinaud_main_conf(record);
-
-    ngx_pinaud_redis_clock(pmcf->worker->redis, value[1]);
-
-    if (value[3]) {
-        credential.data = record->policy->credential;
-        credential.len = record->policy->credential_len;
-        ngx_pinaud_zone_credential(ngx_pinaud_zone(pmcf), &credential,
-                                   value[3]);
-    }
-
-    if (record->verdict != NGX_PINAUD_ADMITTED
-        && !(record->verdict == NGX_PINAUD_REFUSED_QUOTA && record->report))
-    {
-        return NGX_OK;
-    }
-
-    if (record->verdict == NGX_PINAUD_ADMITTED && !record->dry_run) {
-        record->charged = 1;
-        record->charge.at = value[1];
-    }
-
-    if (ngx_pinaud_verdict_open(record, reply->element[1]) != NGX_OK) {
-        record->verdict = NGX_PINAUD_REFUSED_UNREADABLE;
-    }
-
-    return NGX_OK;
-}
-
-
-void
-ngx_pinaud_token_wipe(ngx_pinaud_record_t *record)
-{
-    ngx_buf_t  *b;
-
-    b = record->token;
-
-    if (b) {
-        ngx_explicit_memzero(b->start, b->end - b->start);
-    }
-}
-
-
-/* Whether a reply that nobody waited for charged, and when. */
-
-ngx_uint_t
-ngx_pinaud_verdict_charged(redisReply *reply, int64_t *charged_at)
-{
-    u_char      *p, *last;
-    int64_t      status;
-    redisReply  *text;
-
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2
-        || reply->element[0]->type != REDIS_REPLY_STRING)
-    {
-        return 0;
-    }
-
-    text = reply->element[0];
-    p = (u_char *) text->str;
-    last = p + text->len;
-
-    return ngx_pinaud_verdict_number(&p, last, &status) == NGX_OK
-           && ngx_pinaud_verdict_number(&p, last, charged_at) == NGX_OK
-           && status == NGX_PINAUD_ADMITTED;
+    return ngx_pinaud_verdict_limits(reply, p, last);
 }
 
 
 static ngx_int_t
-ngx_pinaud_verdict_limits(ngx_pinaud_record_t *record, u_char *p,
-    u_char *last)
+ngx_pinaud_verdict_limits(ngx_pinaud_reply_t *reply, u_char *p, u_char *last)
 {
+    char                *bucket;
     int64_t              value[4];
     ngx_uint_t           i;
     ngx_pinaud_limit_t  *limit;
 
-    record->nlimits = 0;
+    static const char  buckets[] = "cwat";     /* as the keys are */
+
+    reply->nlimits = 0;
+    reply->buckets = 0;
 
     while (p < last) {
 
-        if (record->nlimits == NGX_PINAUD_MAX_POLICIES || last - p < 2) {
+        bucket = ngx_strchr(buckets, *p);
+
+        if (reply->nlimits == NGX_PINAUD_MAX_POLICIES || last - p < 2
+            || *p == '\0' || bucket == NULL)
+        {
             return NGX_ERROR;
         }
 
-        limit = &record->limits[record->nlimits++];
+        reply->buckets |= 1 << (bucket - buckets);
+
+        limit = &reply->limits[reply->nlimits++];
         limit->bucket = *p;
         p += 2;
 
@@ -167,11 +116,123 @@ ngx_pinaud_verdict_limits(ngx_pinaud_record_t *record, u_char *p,
         limit->window = value[1];
         limit->remaining = value[2];
         limit->reset = value[3];
-        limit->violated = (record->verdict == NGX_PINAUD_REFUSED_QUOTA
-                           && limit->remaining == 0);
+        limit->violated = 0;
     }
 
     return NGX_OK;
+}
+
+
+void
+ngx_pinaud_verdict_apply(ngx_pinaud_record_t *record,
+    ngx_pinaud_reply_t *reply, ngx_uint_t i)
+{
+    ngx_uint_t           n;
+    ngx_pinaud_limit_t  *limit;
+
+    record->version = reply->version;
+    record->verdict = reply->verdict;
+
+    if (record->verdict == NGX_PINAUD_ADMITTED && i >= reply->admitted) {
+        record->verdict = NGX_PINAUD_REFUSED_QUOTA;
+    }
+
+    record->nlimits = reply->nlimits;
+    ngx_memcpy(record->limits, reply->limits,
+               reply->nlimits * sizeof(ngx_pinaud_limit_t));
+
+    for (n = 0; n < record->nlimits; n++) {
+        limit = &record->limits[n];
+
+        if (record->verdict == NGX_PINAUD_ADMITTED) {
+
+            /* what was told is what the last of them left */
+
+            limit->remaining += reply->admitted - 1 - i;
+
+        } else {
+            limit->violated = (limit->remaining == 0);
+        }
+    }
+
+    if (record->verdict != NGX_PINAUD_ADMITTED
+        && !(record->verdict == NGX_PINAUD_REFUSED_QUOTA && record->report))
+    {
+        return;
+    }
+
+    if (record->verdict == NGX_PINAUD_ADMITTED && !record->dry_run) {
+        record->charged = 1;
+        record->charge.at = reply->now;
+        record->charge.buckets = reply->buckets;
+    }
+
+    if (ngx_pinaud_verdict_token(record, reply) != NGX_OK) {
+        record->verdict = NGX_PINAUD_REFUSED_UNREADABLE;
+    }
+}
+
+
+/*
+ * The token as a buffer that holds the field as it goes on the wire. Each has
+ * one of his own, which is wiped when his record goes; it is opened once.
+ */
+
+static ngx_int_t
+ngx_pinaud_verdict_token(ngx_pinaud_record_t *record,
+    ngx_pinaud_reply_t *reply)
+{
+    size_t      size;
+    ngx_buf_t  *b;
+
+    if (reply->sealed->len == 0
+        || reply->sealed->len > NGX_PINAUD_TOKEN_MAX + PINAUD_SEAL_OVERHEAD)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_pinaud_token_wipe(record);
+
+    size = sizeof(NGX_PINAUD_BEARER) - 1 + reply->sealed->len
+           + sizeof(CRLF CRLF) - 1;
+
+    b = ngx_create_temp_buf(record->request->pool, size);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    record->token = b;
+
+    if (reply->token) {
+        b->last = ngx_cpymem(b->pos, reply->token->pos,
+                             reply->token->last - reply->token->pos);
+        return NGX_OK;
+    }
+
+    b->last = ngx_cpymem(b->last, NGX_PINAUD_BEARER,
+                         sizeof(NGX_PINAUD_BEARER) - 1);
+
+    if (ngx_pinaud_verdict_open(record, reply->sealed, b) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    b->last = ngx_cpymem(b->last, CRLF CRLF, sizeof(CRLF CRLF) - 1);
+    reply->token = b;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_pinaud_token_wipe(ngx_pinaud_record_t *record)
+{
+    ngx_buf_t  *b;
+
+    b = record->token;
+
+    if (b) {
+        ngx_explicit_memzero(b->start, b->end - b->start);
+    }
 }
 
 
@@ -206,63 +267,36 @@ ngx_pinaud_verdict_number(u_char **pos, u_char *last, int64_t *value)
 }
 
 
-/*
- * Opens the token into a buffer that holds the field as it goes on the wire.
- * The buffer is the record's, and wiped when the record goes.
- */
+/* Opens the token behind what the buffer holds. */
 
 static ngx_int_t
-ngx_pinaud_verdict_open(ngx_pinaud_record_t *record, redisReply *sealed)
+ngx_pinaud_verdict_open(ngx_pinaud_record_t *record, redisReply *sealed,
+    ngx_buf_t *b)
 {
-    size_t                   len, aad_len;
-    u_char                  *p, aad[PINAUD_SEAL_AAD_MAX];
-    ngx_buf_t               *b;
-    const char              *reason;
-    pinaud_open_e            rc;
-    ngx_http_request_t      *r;
-    ngx_pinaud_policy_t     *policy;
-    ngx_pinaud_main_conf_t  *pmcf;
+    size_t                len, aad_len;
+    u_char                aad[PINAUD_SEAL_AAD_MAX];
+    const char           *reason;
+    pinaud_open_e         rc;
+    ngx_pinaud_policy_t  *policy;
 
-    r = record->request;
     policy = record->policy;
-    pmcf = ngx_pinaud_main_conf(record);
-
-    if (sealed->len == 0
-        || sealed->len > NGX_PINAUD_TOKEN_MAX + PINAUD_SEAL_OVERHEAD)
-    {
-        return NGX_ERROR;
-    }
-
-    ngx_pinaud_token_wipe(record);
-
-    b = ngx_create_temp_buf(r->pool, sizeof(NGX_PINAUD_BEARER) - 1
-                                     + sealed->len + sizeof(CRLF CRLF) - 1);
-    if (b == NULL) {
-        return NGX_ERROR;
-    }
-
-    record->token = b;
 
     aad_len = pinaud_seal_aad(aad, "access", (char *) policy->credential,
                               policy->credential_len, record->version);
 
-    b->last = ngx_cpymem(b->last, NGX_PINAUD_BEARER,
-                         sizeof(NGX_PINAUD_BEARER) - 1);
-    p = b->last;
-
-    rc = pinaud_open(pmcf->ring, aad, aad_len, (u_char *) sealed->str,
-                     sealed->len, p, &len);
+    rc = pinaud_open(ngx_pinaud_main_conf(record)->ring, aad, aad_len,
+                     (u_char *) sealed->str, sealed->len, b->last, &len);
 
     switch (rc) {
 
     case PINAUD_OPENED:
 
-        if (ngx_pinaud_verdict_token(p, len)) {
-            b->last = ngx_cpymem(p + len, CRLF CRLF, sizeof(CRLF CRLF) - 1);
+        if (ngx_pinaud_verdict_visible(b->last, len)) {
+            b->last += len;
             return NGX_OK;
         }
 
-        ngx_explicit_memzero(p, len);
+        ngx_explicit_memzero(b->last, len);
         reason = "it has bytes that no header field may hold";
         break;
 
@@ -279,7 +313,7 @@ ngx_pinaud_verdict_open(ngx_pinaud_record_t *record, redisReply *sealed)
         break;
     }
 
-    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+    ngx_log_error(NGX_LOG_ERR, record->request->connection->log, 0,
                   "pinaud: access token of credential \"%*s\" can't be "
                   "opened: %s", policy->credential_len, policy->credential,
                   reason);
@@ -291,7 +325,7 @@ ngx_pinaud_verdict_open(ngx_pinaud_record_t *record, redisReply *sealed)
 /* Visible ASCII only (RFC 9110, 5.5), so that no token ends its line. */
 
 static ngx_uint_t
-ngx_pinaud_verdict_token(u_char *p, size_t len)
+ngx_pinaud_verdict_visible(u_char *p, size_t len)
 {
     size_t  i;
 
