@@ -475,6 +475,12 @@ ngx_pinaud_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    worker->scratch_len = pinaud_audience_scratch(0);
+    worker->scratch = ngx_palloc(cycle->pool, worker->scratch_len);
+    if (worker->scratch == NULL) {
+        return NGX_ERROR;
+    }
+
     worker->used = sizeof(worker->random);
     ngx_pinaud_ask_init(worker);
 

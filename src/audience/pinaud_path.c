@@ -42,6 +42,19 @@ static int pinaud_path_alike(const pinaud_segment_t *segment,
 static int pinaud_path_digits(const pinaud_segment_t *segment);
 
 
+/* RFC 3986, 2.3 */
+
+static const unsigned char  pinaud_path_unreserved[256] = {
+    ['0' ... '9'] = 1,
+    ['A' ... 'Z'] = 1,
+    ['a' ... 'z'] = 1,
+    ['-'] = 1,
+    ['.'] = 1,
+    ['_'] = 1,
+    ['~'] = 1
+};
+
+
 void
 pinaud_path_read(const unsigned char *target, size_t len, pinaud_path_t *path)
 {
@@ -101,18 +114,19 @@ pinaud_path_split(const unsigned char *p, const unsigned char *end,
     start = p;
 
     for ( ;; ) {
+
+        while (p < end && pinaud_path_unreserved[*p]) {
+            p++;
+        }
+
         next = p;
         c = (p < end) ? pinaud_path_char(&next, end) : '/';
 
         if (c != '/') {
 
-            if (next - p > 1
-                || !((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z')
-                     || (c >= 'a' && c <= 'z') || c == '-' || c == '.'
-                     || c == '_' || c == '~'))
-            {
-                segments->canonical = 0;
-            }
+            /* an escape, or a byte that a path need not hold */
+
+            segments->canonical = 0;
 
             p = next;
             continue;

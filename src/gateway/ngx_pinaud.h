@@ -110,6 +110,8 @@ typedef struct {
     ngx_pinaud_policies_t        *policies;
     ngx_queue_t                   asks;    /* to be sent this turn */
     ngx_event_t                   send;
+    void                         *scratch; /* for checks of bodies */
+    size_t                        scratch_len;
     uint64_t                      key[2];  /* of the names' hash */
     u_char                        random[1024];  /* for requests' ids */
     size_t                        used;    /* of them */

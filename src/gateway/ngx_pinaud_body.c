@@ -50,9 +50,15 @@ ngx_pinaud_body_check(ngx_pinaud_record_t *record,
 
     len = pinaud_audience_scratch(body.len);
 
-    scratch = ngx_palloc(r->pool, len);
-    if (scratch == NULL) {
-        return NGX_ERROR;
+    /* the worker's own is enough for most; the verdict is used up by then */
+
+    scratch = pmcf->worker->scratch;
+
+    if (len > pmcf->worker->scratch_len) {
+        scratch = ngx_palloc(r->pool, len);
+        if (scratch == NULL) {
+            return NGX_ERROR;
+        }
     }
 
     contract.operation = (record->operation == NGX_PINAUD_CREATE)
@@ -100,7 +106,9 @@ ngx_pinaud_body_check(ngx_pinaud_record_t *record,
                                      record->body.data);
     }
 
-    (void) ngx_pfree(r->pool, scratch);
+    if (scratch != pmcf->worker->scratch) {
+        (void) ngx_pfree(r->pool, scratch);
+    }
 
     return NGX_OK;
 }

@@ -526,13 +526,42 @@ ngx_pinaud_upstream_clean(ngx_http_request_t *r)
 
     while ((h = ngx_pinaud_walk_next(&walk)) != NULL) {
 
-        if (ngx_pinaud_walk_is(h, "Set-Cookie", 10)
-            || (h->key.len > 7
+        if (h->key.len == 0) {
+            continue;
+        }
+
+        switch (h->key.data[0] | 0x20) {
+
+        case 's':
+
+            if (ngx_pinaud_walk_is(h, "Set-Cookie", 10)) {
+                h->hash = 0;
+            }
+
+            break;
+
+        case 'p':
+
+            if (h->key.len > 7
                 && ngx_strncasecmp(h->key.data, (u_char *) "Pinaud-", 7) == 0)
-            || ngx_pinaud_walk_is(h, "RateLimit", 9)
-            || ngx_pinaud_walk_is(h, "RateLimit-Policy", 16))
-        {
-            h->hash = 0;
+            {
+                h->hash = 0;
+            }
+
+            break;
+
+        case 'r':
+
+            if (ngx_pinaud_walk_is(h, "RateLimit", 9)
+                || ngx_pinaud_walk_is(h, "RateLimit-Policy", 16))
+            {
+                h->hash = 0;
+            }
+
+            break;
+
+        default:
+            break;
         }
     }
 }

@@ -241,18 +241,17 @@ ngx_pinaud_token_wipe(ngx_pinaud_record_t *record)
 static ngx_int_t
 ngx_pinaud_verdict_number(u_char **pos, u_char *last, int64_t *value)
 {
-    u_char   *p;
+    u_char   *p, *end;
     int64_t   v;
 
     p = *pos;
     v = 0;
 
-    while (p < last && *p >= '0' && *p <= '9') {
+    /* so many digits are held by 63 bits */
 
-        if (v > NGX_MAX_INT_T_VALUE / 10 - 1) {
-            return NGX_ERROR;
-        }
+    end = (last - p > 18) ? p + 18 : last;
 
+    while (p < end && *p >= '0' && *p <= '9') {
         v = v * 10 + (*p++ - '0');
     }
 
