@@ -120,27 +120,107 @@ done($ctl, 0, "ACCOUNT       CREDENTIAL  LIMIT  TEAMS\n"
 $r = done($ctl, 0, qr/./, '', 'account list --json',
     qw(account list --json));
 is_deeply $r->{json}[1], { account => '7', credential => 'other',
-    limits => [], teams => [{ team => 'brand@eu', limits => [] },
-        { team => 'growth', limits => ['100/60s'] }] },
+    limits => [], reserved => 0,
+    teams => [{ team => 'brand@eu', limits => [], reserve => 0 },
+        { team => 'growth', limits => ['100/60s'], reserve => 0 }] },
     'account list --json: one of them';
 
 done($ctl, 0, "account        7\ncredential     other\nlimit          none\n\n"
-    . "TEAM      LIMIT\nbrand\@eu  none\ngrowth    100/60s\n", '',
+    . "TEAM      LIMIT    RESERVE\nbrand\@eu  none     -\n"
+    . "growth    100/60s  -\n", '',
     'account show', qw(account show 7));
 is_deeply $ctl->run(qw(account show 7 --json))->{json}, $r->{json}[1],
     'account show --json: the same';
 done($ctl, 1, '', qr/there is no account 9$/, 'account show: none',
     qw(account show 9));
 
-done($ctl, 0, "TEAM      ACCOUNT       LIMIT\n"
-    . "growth    $id  none\n" . "brand\@eu  7             none\n"
-    . "growth    7             100/60s\n" . "growth    8             5/1s\n",
+done($ctl, 0, "TEAM      ACCOUNT       LIMIT    RESERVE\n"
+    . "growth    $id  none     -\n"
+    . "brand\@eu  7             none     -\n"
+    . "growth    7             100/60s  -\n"
+    . "growth    8             5/1s     -\n",
     '', 'team list', qw(team list));
 is_deeply $ctl->run(qw(team list --account 8 --json))->{json},
-    [{ team => 'growth', account => '8', limits => ['5/1s'] }],
+    [{ team => 'growth', account => '8', limits => ['5/1s'],
+        reserve => 0 }],
     'team list --account --json';
 done($ctl, 1, '', qr/there is no account 9$/, 'team list: no such account',
     qw(team list --account 9));
+
+# reserves
+
+done($ctl, 1, '', "pinaudctl: account 8: teams reserve 20 of it, and it has no "
+    . "limit\n", 'reserve: of no limit',
+    qw(team put growth --account 8 --reserve 20));
+$ctl->must(qw(account put 8 --limit 5/1s --limit 30/60s --limit 20/30s));
+done($ctl, 0, "team growth of account 8: changed\n  reserve        20\n", '',
+    'reserve: told', qw(team put growth --account 8 --reserve 20));
+is record(8)->{'team:growth'}, '5/1 reserve=20', 'reserve: with the limits';
+is record(8)->{reserved}, 20, 'reserve: the sum';
+done($ctl, 0, "Nothing to change.\n", '', 'reserve: kept',
+    qw(team put growth --account 8 --limit 5/1s));
+done($ctl, 0, "team brand\@eu of account 8: created\n"
+    . "  limit          none\n  reserve        10\n", '', 'reserve: all of it',
+    qw(team put brand@eu --account 8 --reserve 10));
+is record(8)->{'team:brand@eu'}, 'reserve=10', 'reserve: without limits';
+is record(8)->{reserved}, 30, 'reserve: the sum of two';
+
+my $before = record(8);
+done($ctl, 1, '', "pinaudctl: account 8: teams reserve 31 of it, and its limit "
+    . "is 30/60s\n", 'reserve: more than the longest limit',
+    qw(team put growth --account 8 --reserve 21));
+done($ctl, 1, '', qr/teams reserve 30 of it, and its limit is 29\/60s$/,
+    'account put: a limit below the reserves',
+    qw(account put 8 --limit 29/60s --limit 1000/1s));
+done($ctl, 1, '', qr/teams reserve 30 of it, and its limit is 1\/1h$/,
+    'account put: a longer one below them',
+    qw(account put 8 --limit 30/60s --limit 1/1h));
+done($ctl, 1, '', qr/teams reserve 30 of it, and it has no limit$/,
+    'account put: none', qw(account put 8 --limit none));
+done($ctl, 1, '', qr/account 7: teams reserve 5 of it, and it has no limit$/,
+    'reserve: of two accounts, one without a limit',
+    qw(team put growth --account 8 --account 7 --reserve 5));
+is_deeply record(8), $before, 'reserve: nothing was changed';
+
+for my $reserve (qw(1000001 01 -1 1.5 x)) {
+    done($ctl, 2, '', qr/--reserve \Q$reserve\E: is not 1 to 1000000, or none$/,
+        "reserve: '$reserve'", qw(team put growth --account 8 --reserve),
+        $reserve);
+}
+
+done($ctl, 0, "account        8\ncredential     other\n"
+    . "limit          5/1s 30/60s 20/30s\nreserved       30\n\n"
+    . "TEAM      LIMIT  RESERVE\nbrand\@eu  none   10\n"
+    . "growth    5/1s   20\n", '', 'account show: reserves',
+    qw(account show 8));
+is $ctl->run(qw(account show 8 --json))->{json}{reserved}, 30,
+    'account show --json: their sum';
+is_deeply [map { $_->{reserve} }
+    @{ $ctl->run(qw(team list --account 8 --json))->{json} }], [10, 20],
+    'team list --json: each';
+
+done($ctl, 0, "team growth of account 8: changed\n"
+    . "  reserve        20 → none\n", '', 'reserve: none',
+    qw(team put growth --account 8 --reserve none));
+is record(8)->{'team:growth'}, '5/1', 'reserve: out of the record';
+is record(8)->{reserved}, 10, 'reserve: out of the sum';
+$ctl->must(qw(team delete brand@eu --account 8));
+is record(8)->{reserved}, undef, 'team delete: its reserve goes with it';
+$ctl->must(qw(team put growth --account 8 --reserve 7));
+done($ctl, 0, "team growth of account 8: changed\n"
+    . "  reserve        7 → none\n", '', 'reserve: 0 is none',
+    qw(team put growth --account 8 --reserve 0));
+is record(8)->{reserved}, undef, 'reserve: no sum of nothing';
+$ctl->must(qw(account put 8 --limit none));
+
+for my $case ([reserved => 'x'], [reserved => 1000001],
+    ['team:bad' => 'reserve=0'], ['team:bad' => 'reserve=1 5/60'])
+{
+    $redis->cmd('HSET', 'pinaud:account:8', @$case);
+    done($ctl, 3, '', qr/pinaud:account:8 holds something else than it should: its $case->[0]$/,
+        "a record with @$case", qw(account show 8));
+    $redis->cmd('HDEL', 'pinaud:account:8', $case->[0]);
+}
 
 # delete
 

@@ -155,6 +155,31 @@ is_deeply $now->{accounts}{7}, $policy->{accounts}{7},
 is state()->{'pinaud:credential:{main}'}{token},
     $before->{'pinaud:credential:{main}'}{token}, 'apply: tokens stay';
 
+# reserves
+
+my $reserving = { format => 1, credentials => {}, accounts => { 7 =>
+    { credential => 'trial', limits => ['9/60s', '2/1s'],
+        teams => { new => { reserve => 3 }, brand => { reserve => 0 } } } } };
+done($ctl, 0, qr/team new of account 7: created\n  limit          none\n  reserve        3\n/,
+    '', 'apply: a reserve', qw(policy apply), policy($reserving));
+is state()->{'pinaud:account:7'}{reserved}, 3, 'apply: the sum of reserves';
+is_deeply $ctl->must(qw(policy export))->{json}{accounts}{7}{teams},
+    { new => { limits => [], reserve => 3 }, brand => { limits => [] } },
+    'export: reserves';
+$reserving->{accounts}{7}{teams} = { brand => { reserve => 7 } };
+$r = $ctl->run(qw(policy apply), $file = policy($reserving));
+is $r->{exit}, 1, 'apply: with those that stay, too much is reserved';
+is $r->{err}, "$file: /accounts/7/limits: teams reserve 10 of it, and its limit "
+    . "is 9/60s\npinaudctl: $file: 1 error, nothing was changed\n",
+    'apply: and where';
+is state()->{'pinaud:account:7'}{reserved}, 3, 'apply: nothing was changed';
+$ctl->must(qw(policy apply --prune), policy($reserving));
+is state()->{'pinaud:account:7'}{reserved}, 7, 'apply --prune: they go';
+$ctl->must(qw(policy apply --prune), policy({ format => 1,
+    credentials => {}, accounts => { 7 => $policy->{accounts}{7},
+    $id => $now->{accounts}{$id}, 8 => $now->{accounts}{8} } }));
+$file = policy($changed);
+
 # --prune
 
 $r = $ctl->run(qw(policy apply --prune --json), $file);
@@ -244,7 +269,9 @@ my $bad = {
         6 => { credential => 1 },
         7 => { credential => 'a b', limits => {}, teams => [] },
         8 => { credential => 'main', teams => { 'a b' => {},
-            c => { limits => ['1/0s'], reserve => 1 }, d => 1 } },
+            c => { limits => ['1/0s'], reserve => 1.5, more => 1 }, d => 1,
+            e => { reserve => 1000001 }, f => { reserve => '1' },
+            g => { reserve => -1 } } },
         9 => { credential => 'main',
             limits => ['1/1s', '1/2s', '1/3s', '1/4s', '1/5s'] },
     },
@@ -271,7 +298,9 @@ my @errors = (
     '/accounts/7/limits: must be an array of limits',
     '/accounts/7/teams: must be an object',
     '/accounts/8/teams/a b: is no name of a team',
-    '/accounts/8/teams/c/reserve: is no member of a policy',
+    '/accounts/8/teams/c/more: is no member of a policy',
+    (map { "/accounts/8/teams/$_/reserve: must be an integer from 0 to 1000000" }
+        qw(c e f g)),
     '/accounts/8/teams/c/limits/0: has a window that is not 1s to 1d',
     '/accounts/8/teams/d: must be an object',
     '/accounts/9/limits/4: is one limit too many: a bucket has at most 4',

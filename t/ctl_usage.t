@@ -27,11 +27,13 @@ sub admit {
     my ($credential, %opt) = @_;
 
     my $team = $opt{team} // 'growth';
-    my $reply = $redis->cmd('EVAL', $admit, 5,
+    my $reply = $redis->cmd('EVAL', $admit, 7,
         "pinaud:credential:{$credential}", "pinaud:calls:{$credential}",
         "pinaud:writes:{$credential}", "pinaud:bucket:{$credential}:$id",
-        "pinaud:bucket:{$credential}:$id:$team", 'charge', 0, 'test',
-        $opt{account} // '', $opt{limits} // '');
+        "pinaud:bucket:{$credential}:$id:$team",
+        "pinaud:reserve:{$credential}:$id:$team",
+        "pinaud:shared:{$credential}:$id", 'charge', 0, 'test',
+        $opt{account} // '', $opt{limits} // '', 1, $opt{reserves} // '0 0');
 
     return (split / /, $reply->[0])[0];
 }
@@ -143,10 +145,38 @@ $ctl->file('policy.json', JSON::PP->new->encode($policy));
 is $ctl->run(qw(policy diff), $file)->{exit}, 1, 'diff: tells the move';
 is admit('other', %growth), 0, 'diff: and does not begin it';
 
+# reserves: told, and moved along
+
+$ctl->must(qw(account put), $id, qw(--limit 50/30s --limit 20/60s));
+$ctl->must(qw(team put brand --account), $id, qw(--reserve 4));
+
+my %brand = (team => 'brand', account => '50/30 20/60', reserves => '4 4');
+my $shared = used($id)->{"account other $id"}[1];
+
+is_deeply used($id)->{"shared other $id"}, [$shared],
+    'shared: begins with all that was used';
+is_deeply used($id)->{"reserve other $id brand"}, [0], 'a reserve: nothing yet';
+is admit('other', %brand), 0, 'a reserve is used';
+is_deeply used($id)->{"reserve other $id brand"}, [1], 'and told';
+is_deeply used($id)->{"shared other $id"}, [$shared], 'instead of what is shared';
+
+my $text = $ctl->must('usage', $id)->{out};
+like $text, qr/^account $id, shared +16\/60s +$shared +/m, 'usage: shared';
+like $text, qr/^account $id, team brand, reserve +4\/60s +1 +3 +/m,
+    'usage: the reserve';
+
+$ctl->must(qw(account put), $id, qw(--credential main));
+is_deeply [@{ used($id) }{"reserve main $id brand", "shared main $id"}],
+    [[1], [$shared]], 'moved: reserves came along';
+is admit('other', %brand), 5, 'moved: who has read the old policy waits';
+is admit('main', %brand), 0, 'moved: and then goes on';
+$ctl->must(qw(account put), $id, qw(--credential other));
+$ctl->must(qw(team put brand --account), $id, qw(--reserve none));
+
 # changed limits and deleted teams give no new quota
 
 $ctl->must(qw(account put), $id, qw(--limit 30/30s));
-is_deeply used($id)->{"account other $id"}, [8], 'a new window starts full';
+is_deeply used($id)->{"account other $id"}, [10], 'a new window starts full';
 $ctl->must(qw(team delete growth));
 $ctl->must(qw(team put growth --account), $id, qw(--limit 10/60s));
 is_deeply used($id)->{"team other $id growth"}, [7],

@@ -37,7 +37,7 @@ my $age = 0;
 # by that time, and since, when each window was begun.
 my %bucket;
 
-my %limits;
+my (%limits, %reserve);
 my %credential_of = map { ($_ => 'one') } 1 .. 3;
 my (%seen, @charges, @wrong);
 
@@ -155,6 +155,54 @@ sub store {
 }
 
 
+sub here { $_[0]{expires} >= $quota->now_ms }
+
+
+# What the account's longest limit is split into: the fits of the team's reserve
+# and of what all share, which begins as the account's own ring.
+
+sub split_up {
+    my ($keys, $fits, $own, $all) = @_;
+
+    my ($ring) = sort { $b->{w} <=> $a->{w} } @{ $fits->[3]{rings} };
+
+    $limits{$keys->[5]} = $own && "$own/$ring->{w}";
+    $limits{$keys->[6]} = max(0, $ring->{n} - $all) . "/$ring->{w}";
+
+    for my $i ($own ? 5 : (), 6) {
+        my $bucket = bucket($keys->[$i]);
+        my $begins = $i == 6 && !here($bucket);
+
+        $bucket->{rings} = [{ w => $ring->{w}, head => $ring->{head},
+            count => { %{ $ring->{count} } } }] if $begins;
+        $fits->[$i] = fit($bucket, $limits{$keys->[$i]});
+        $fits->[$i]{anew} = 1 if $begins;
+        $bucket->{rings} = [] if $begins;
+    }
+
+    return $ring;
+}
+
+
+sub left { max(0, $_[0]{n} - total($_[0])) }
+
+
+# Of the account's longest limit: what this team can have.
+
+sub team_left {
+    my ($ring, @parts) = @_;
+
+    my ($left, $reset) = (left($ring), reset_of($ring));
+    my $sum = sum0(map { left($_) } @parts);
+    my $soonest = min(grep { $_ > 0 } map { reset_of($_) }
+        grep { $_->{n} } @parts) // ($sum ? 0 : $ring->{w} * 1000);
+
+    return ($left, $reset) if $left < $sum;
+    return ($sum, $soonest) if $sum < $left;
+    return ($sum, $reset && $soonest && max($reset, $soonest));
+}
+
+
 # What admit.lua will say, and do.
 
 sub foretell {
@@ -163,16 +211,18 @@ sub foretell {
     my @names = (undef, qw(c w a t));
     my $charging = $ask->{mode} eq 'charge';
     my $room = $ask->{count};
-    my (@fits, $text);
+    my ($own, $all) = split / /, $ask->{reserves};
+    my (@fits, $text, $longest);
+    my ($by_reserve, $by_shared) = (0, 0);
 
-    for my $i (1 .. $#$keys) {
+    for my $i (1 .. min($#$keys, $all ? 6 : 4)) {
         my $mark = bucket($keys->[$i])->{mark};
 
         return ('5 ' . $quota->now_ms . ' 0 0', 0) if $mark > $quota->now_ms
             && $mark <= $quota->now_ms + 10000;
     }
 
-    for my $i (1 .. $#$keys) {
+    for my $i (1 .. min($#$keys, 4)) {
         my $limits = $limits{$keys->[$i]};
         next if $limits eq '';
 
@@ -181,22 +231,34 @@ sub foretell {
             @{ $fits[$i]{rings} }));
     }
 
-    for my $i (grep { $fits[$_] } 1 .. $#$keys) {
-        my $bucket = bucket($keys->[$i]);
+    if (@$keys > 2 && $all) {
+        $longest = split_up($keys, \@fits, $own, $all);
+
+        $by_reserve = min($room, $own ? left($fits[5]{rings}[0]) : 0);
+        $by_shared = min($room - $by_reserve, left($fits[6]{rings}[0]));
+        $room = $by_reserve + $by_shared;
+    }
+
+    for my $i (grep { $fits[$_] } 5, 6, 1 .. 4) {
+        my $by = $i == 5 ? $by_reserve : $i == 6 ? $by_shared : $room;
+        my $kept = $i == 6 && $by_reserve && $fits[6]{anew};
 
         for my $ring (@{ $fits[$i]{rings} }) {
-            $ring->{count}{$ring->{head}} += $room if $charging && $room;
+            $ring->{count}{$ring->{head}} += $by if $charging && $by;
 
-            $text .= " $names[$i] $ring->{n} $ring->{w} "
-                . max(0, $ring->{n} - total($ring)) . ' ' . reset_of($ring);
+            $text .= join ' ', " $names[$i]", @$ring{qw(n w)},
+                $longest && $ring == $longest
+                    ? team_left($ring, map { $_->{rings}[0] }
+                        grep { $_ } @fits[5, 6])
+                    : (left($ring), reset_of($ring)) if $i < 5;
         }
 
-        store($bucket, @{ $fits[$i] }{qw(rings anew unsure)})
-            if $charging && ($room || $fits[$i]{repaired});
+        store(bucket($keys->[$i]), @{ $fits[$i] }{qw(rings anew unsure)})
+            if $charging && ($by || $kept || $fits[$i]{repaired});
     }
 
     return (($room ? 0 : 1) . ' ' . $quota->now_ms . ' 7 0' . ($text // ''),
-        $room);
+        $room, $by_reserve);
 }
 
 
@@ -273,10 +335,11 @@ sub wrong {
 
 
 sub random_limits {
-    my @windows = sort { rand() <=> 0.5 } 1, 2, 7, 60, 3600;
+    my @windows = sort { rand() <=> 0.5 } 1, 2, 7, chance(0.7) ? 12 : 60,
+        chance(0.7) ? 20 : 3600;
 
-    return join ' ', map { (chance(0.05) ? 0 : 1 + int rand 12) . "/$_" }
-        @windows[0 .. pick(-1, 0, 0, 0, 1, 1, 2, 3)];
+    return join ' ', map { (chance(0.02) ? 0 : 1 + int rand pick(12, 40)) . "/$_" }
+        @windows[0 .. pick(-1, -1, 0, 0, 0, 1, 2, 3)];
 }
 
 
@@ -286,9 +349,21 @@ sub keys_of_call {
     my @keys = $quota->keys_of(credential => $credential_of{$account},
         account => $account, team => $team);
 
-    $limits{$_} //= random_limits() for @keys;
+    $limits{$_} //= random_limits() for @keys[0 .. 4];
 
     return @keys;
+}
+
+
+# "R S" as policy would have it: a reserve is the account's, by team
+
+sub reserves_of {
+    my ($account, $team_key) = @_;
+
+    my ($team) = $team_key =~ /([^:]*)\z/;
+    my $all = $reserve{$account} // {};
+
+    return ($all->{$team} // 0) . ' ' . sum0(values %$all);
 }
 
 
@@ -311,16 +386,20 @@ sub one_call {
     my @keys = keys_of_call($account, pick(qw(x y)));
     my $mode = chance(0.9) ? 'charge' : 'peek';
 
+    my $reserves = reserves_of($account, $keys[4]);
+
     @keys = @keys[0, 1] if chance(0.1);
+    $reserves = '0 0' if @keys < 7 || $limits{$keys[3]} eq '';
 
     my $count = pick(1, 1, 1, 2, 5);
     my $whole = chance(0.02) && $quota->snapshot;
-    my ($text, $admitted) = foretell({ mode => $mode, count => $count },
-        \@keys);
+    my ($text, $admitted, $by_reserve) = foretell({ mode => $mode,
+        count => $count, reserves => $reserves }, \@keys);
 
     my $reply = $redis->try('EVALSHA', $quota->{sha}{admit}, scalar @keys,
         @keys, $mode, 0, $step, (map { $limits{$keys[$_] // ''} // '' } 3, 4),
-        $count > 1 || chance(0.5) ? $count : ());
+        $count > 1 || $reserves ne '0 0' || chance(0.5) ? $count : (),
+        $reserves ne '0 0' ? $reserves : ());
 
     $reply = [ "$reply", '' ] if ref $reply ne 'ARRAY';
 
@@ -341,11 +420,22 @@ sub one_call {
 
     return if $mode eq 'peek' || $status != 0;
 
-    @keys = grep { $limits{$_} ne '' } @keys[1 .. $#keys];
+    my @pools = $reserves eq '0 0' ? ()
+        : (($keys[5]) x $by_reserve, ($keys[6]) x ($admitted - $by_reserve));
+
+    check_window($step, $keys[5], $by_reserve) if $by_reserve;
+    check_window($step, $keys[6], $admitted - $by_reserve)
+        if @pools > $by_reserve;
+
+    $seen{@pools == $by_reserve ? 'by reserve' : $by_reserve ? 'by both'
+        : 'shared'}++ if @pools;
+
+    @keys = grep { $limits{$_} ne '' } @keys[1 .. min($#keys, 4)];
     check_window($step, $_, $admitted) for @keys;
 
     push @charges, map { {
-        id => "$step-$_", at => $quota->now_ms, age => $age, keys => \@keys
+        id => "$step-$_", at => $quota->now_ms, age => $age,
+        keys => [@keys, $pools[$_ - 1] // ()]
     } } 1 .. $admitted;
 
     shift @charges while @charges > 30;
@@ -409,17 +499,19 @@ sub one_move {
 
     my $account = pick(sort keys %credential_of);
     my $to = $credential_of{$account} eq 'one' ? 'two' : 'one';
-    my @from = map { "pinaud:bucket:{$credential_of{$account}}:$account$_" }
-        '', ':x', ':y';
+    my @from = ((map { "pinaud:bucket:{$credential_of{$account}}:$account$_" }
+        '', ':x', ':y'), "pinaud:shared:{$credential_of{$account}}:$account",
+        map { "pinaud:reserve:{$credential_of{$account}}:$account$_" }
+        ':x', ':y');
     my @to = map { s/\{.*\}/{$to}/r } @from;
 
-    $limits{$_} //= random_limits() for @from, @to;
+    $limits{$_} //= /bucket/ ? random_limits() : '' for @from, @to;
 
     for (1 .. chance(0.2) ? 2 : 1) {
         my $expected = foretell_move(\@from);
         my $values = $quota->run('move', \@from);
 
-        wrong($step, 'move', scalar(@$values), 3) if @$values != 3;
+        wrong($step, 'move', scalar(@$values), 6) if @$values != 6;
 
         # The mover dies here
         if (chance(0.3)) {
@@ -469,9 +561,12 @@ sub one_step {
     my $kind = rand();
 
     if ($kind < 0.004) {
-        set_limits(pick(sort keys %limits)) if %limits;
+        set_limits(pick(grep { /calls|writes|bucket/ } sort keys %limits));
 
-    } elsif ($kind < 0.006) {
+    } elsif ($kind < 0.008) {
+        $reserve{pick(1 .. 3)}{pick(qw(x y z))} = pick(0, 1 + int rand 4);
+
+    } elsif ($kind < 0.011) {
         one_move($step);
 
     } elsif ($kind < 0.026) {
@@ -485,7 +580,7 @@ sub one_step {
         $quota->load;
 
     } elsif ($kind < 0.4) {
-        elapse($step, rand(pick(0.001, 0.001, 0.02, 0.02, 0.1, 1, 1, 8, 61,
+        elapse($step, rand(pick(0.001, 0.02, 0.02, 0.1, 0.5, 1, 2, 8, 61,
             chance(0.05) ? 4000 : 1)));
 
     } else {
@@ -517,7 +612,7 @@ if ($steps >= 20000) {
         'charge: status 1', 'charge: status 5', 'peek: status 0',
         'peek: status 1', 'refund: 0', 'refund: 1', 'clock set back', 'moves',
         'moves interrupted', 'windows checked', 'full windows',
-        'nothing changed';
+        'nothing changed', 'by reserve', 'shared', 'by both';
 }
 
 

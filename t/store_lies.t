@@ -77,12 +77,13 @@ my $sockets = sockets();
 
 my $now = int(time() * 1000);
 my $text = sub {
-    my ($text, $token, $admitted) = @_;
+    my ($text, $token, $admitted, $reserved) = @_;
     $token //= '';
     $admitted //= 1;
+    $reserved //= 0;
 
-    return "*3\r\n\$" . length($text) . "\r\n$text\r\n\$" . length($token)
-        . "\r\n$token\r\n:$admitted\r\n";
+    return "*4\r\n\$" . length($text) . "\r\n$text\r\n\$" . length($token)
+        . "\r\n$token\r\n:$admitted\r\n:$reserved\r\n";
 };
 
 my @nonsense = (
@@ -108,6 +109,7 @@ my @nonsense = (
     ['a negative verdict', $text->("-1 $now 1 0", 'token')],
     ['a long verdict', $text->('0' x 100000 . " $now 1 0", 'token')],
     ['more admitted than asked', $text->("0 $now 1 0", 'token', 17)],
+    ['more by a reserve than admitted', $text->("0 $now 1 0", 'token', 1, 2)],
     ['fewer than none', $text->("0 $now 1 0", 'token', -1)],
     ['no clock', $text->('4 0 0 0')],
     ['a clock that is off', $text->('4 9223372036854775807 0 0')],

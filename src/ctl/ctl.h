@@ -126,6 +126,10 @@ const char *ctl_setting(ctl_t *ctl, const char *name);
 /* Reads a number of seconds. */
 int ctl_seconds(const char *option, const char *text, uint64_t *value);
 
+/* Reads a reserve, 0 for none; "named" says whether one was given. */
+int ctl_reserve_given(ctl_t *ctl, const char *option, unsigned *reserve,
+    int *named);
+
 /* Checks a name or an id that was given. */
 int ctl_check_name(const char *what, const char *name);
 int ctl_check_account(const char *id);
@@ -210,6 +214,9 @@ int ctl_limits_given(ctl_t *ctl, const char *option, pinaud_limits_t *limits,
 const char *ctl_limits_text(ctl_t *ctl, const pinaud_limits_t *limits);
 json_t *ctl_limits_json(ctl_t *ctl, const pinaud_limits_t *limits);
 const char *ctl_limits_record(ctl_t *ctl, const pinaud_limits_t *limits);
+
+/* A reserve as a number, or NULL where there is none. */
+const char *ctl_reserve_text(ctl_t *ctl, unsigned reserve);
 int ctl_limits_equal(const pinaud_limits_t *one, const pinaud_limits_t *two);
 
 /* What a tier stands for; 0 when there is no such tier. */
@@ -304,6 +311,7 @@ typedef struct {
 typedef struct {
     const char           *name;
     pinaud_limits_t       limits;
+    unsigned              reserve;     /* 0: none */
 } ctl_team_t;
 
 
@@ -312,6 +320,7 @@ struct ctl_account_s {
     unsigned              exists:1;
     const char           *credential;  /* NULL where it does not exist */
     pinaud_limits_t       limits;
+    unsigned              reserved;    /* as the record has it */
     ctl_team_t           *teams;       /* by name */
     unsigned              nteams;
 };
@@ -325,6 +334,13 @@ int ctl_secret_record_read(ctl_t *ctl, const char *name,
 int ctl_account_read(ctl_t *ctl, const char *id, ctl_account_t *account);
 
 ctl_team_t *ctl_account_team(const ctl_account_t *account, const char *name);
+
+/* The sum of all teams' reserves. */
+uint64_t ctl_account_reserves(const ctl_account_t *account);
+
+/* Why reserves and limits do not go together; NULL where they do. */
+const char *ctl_account_reserves_wrong(ctl_t *ctl,
+    const ctl_account_t *account);
 
 /* Key of a thing, in the pool. */
 const char *ctl_key(ctl_t *ctl, size_t (*make)(char *to, const char *name,
@@ -353,6 +369,10 @@ ctl_change_t *ctl_plan_credential(ctl_t *ctl, const ctl_credential_t *before,
 
 /* An account and all its teams; "after" NULL: deleted. */
 void ctl_plan_account(ctl_t *ctl, const ctl_account_t *before,
+    const ctl_account_t *after);
+
+/* The same, or a refusal where its reserves are more than its limit. */
+int ctl_plan_account_checked(ctl_t *ctl, const ctl_account_t *before,
     const ctl_account_t *after);
 
 /* Copies an account with room for one more team; sets or drops a team. */

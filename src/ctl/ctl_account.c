@@ -41,7 +41,8 @@ const ctl_command_t  ctl_account_commands[] = {
       .summary = "Make or change an ad account",
       .details =
 "What is not named stays as it is; a new account needs --credential. --limit\n"
-"replaces all limits, at most 4. An account that gets another credential\n"
+"replaces all limits, at most 4. What its teams reserve has to be part of the\n"
+"N of its longest window. An account that gets another credential\n"
 "takes along what it and its teams have used of their limits." },
 
     { .noun = "account", .verb = "list", .args = "",
@@ -169,9 +170,7 @@ ctl_account_put_plan(ctl_t *ctl, void *data)
         after.limits = limits;
     }
 
-    ctl_plan_account(ctl, &before, &after);
-
-    return CTL_DONE;
+    return ctl_plan_account_checked(ctl, &before, &after);
 }
 
 
@@ -289,17 +288,22 @@ ctl_account_show(ctl_t *ctl)
            "credential", account.credential, "limit",
            ctl_limits_text(ctl, &account.limits));
 
+    if (account.reserved) {
+        printf("%-14s %u\n", "reserved", account.reserved);
+    }
+
     if (account.nteams == 0) {
         printf("%-14s none\n", "teams");
         return CTL_DONE;
     }
 
     putchar('\n');
-    table = ctl_table(ctl, "TEAM", "LIMIT", NULL);
+    table = ctl_table(ctl, "TEAM", "LIMIT", "RESERVE", NULL);
 
     for (i = 0; i < account.nteams; i++) {
         ctl_row(table, account.teams[i].name,
-                ctl_limits_text(ctl, &account.teams[i].limits));
+                ctl_limits_text(ctl, &account.teams[i].limits),
+                ctl_reserve_text(ctl, account.teams[i].reserve));
     }
 
     ctl_print(ctl, table, NULL);
@@ -318,11 +322,14 @@ ctl_account_json(ctl_t *ctl, const ctl_account_t *account)
 
     for (i = 0; i < account->nteams; i++) {
         ctl_json_append(teams,
-            json_pack("{s:s, s:o}", "team", account->teams[i].name, "limits",
-                      ctl_limits_json(ctl, &account->teams[i].limits)));
+            json_pack("{s:s, s:o, s:I}", "team", account->teams[i].name,
+                      "limits",
+                      ctl_limits_json(ctl, &account->teams[i].limits),
+                      "reserve", (json_int_t) account->teams[i].reserve));
     }
 
-    return json_pack("{s:s, s:s, s:o, s:o}", "account", account->id,
+    return json_pack("{s:s, s:s, s:o, s:I, s:o}", "account", account->id,
                      "credential", account->credential, "limits",
-                     ctl_limits_json(ctl, &account->limits), "teams", teams);
+                     ctl_limits_json(ctl, &account->limits), "reserved",
+                     (json_int_t) account->reserved, "teams", teams);
 }

@@ -51,6 +51,27 @@ ctl_limits_given(ctl_t *ctl, const char *option, pinaud_limits_t *limits,
 }
 
 
+int
+ctl_reserve_given(ctl_t *ctl, const char *option, unsigned *reserve,
+    int *named)
+{
+    const char  *text;
+
+    *reserve = 0;
+    text = ctl_given(ctl, option);
+    *named = (text != NULL);
+
+    if (text == NULL || strcmp(text, "none") == 0 || strcmp(text, "0") == 0
+        || pinaud_reserve_read(reserve, text, strlen(text)) == 0)
+    {
+        return CTL_DONE;
+    }
+
+    return ctl_fail(CTL_USAGE, "--%s %s: is not 1 to 1000000, or none",
+                    option, text);
+}
+
+
 const char *
 ctl_limits_text(ctl_t *ctl, const pinaud_limits_t *limits)
 {
@@ -123,6 +144,13 @@ ctl_limits_record(ctl_t *ctl, const pinaud_limits_t *limits)
     pinaud_limits_write(limits, text);
 
     return text;
+}
+
+
+const char *
+ctl_reserve_text(ctl_t *ctl, unsigned reserve)
+{
+    return reserve ? ctl_number(ctl, reserve) : NULL;
 }
 
 

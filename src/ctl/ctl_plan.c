@@ -14,6 +14,8 @@ static void ctl_plan_account_deleted(ctl_t *ctl,
     const ctl_account_t *before);
 static void ctl_plan_teams(ctl_t *ctl, const ctl_account_t *before,
     const ctl_account_t *after);
+static void ctl_plan_reserved(ctl_t *ctl, const ctl_account_t *before,
+    const ctl_account_t *after);
 static const char *ctl_plan_limits(ctl_t *ctl, int exists,
     const pinaud_limits_t *limits);
 
@@ -85,6 +87,25 @@ ctl_plan_credential(ctl_t *ctl, const ctl_credential_t *before,
 }
 
 
+int
+ctl_plan_account_checked(ctl_t *ctl, const ctl_account_t *before,
+    const ctl_account_t *after)
+{
+    const char  *wrong;
+
+    wrong = ctl_account_reserves_wrong(ctl, after);
+
+    if (wrong != NULL) {
+        return ctl_fail(CTL_REFUSED, "account %s: %s",
+                        after->id, wrong);
+    }
+
+    ctl_plan_account(ctl, before, after);
+
+    return CTL_DONE;
+}
+
+
 void
 ctl_plan_account(ctl_t *ctl, const ctl_account_t *before,
     const ctl_account_t *after)
@@ -136,6 +157,7 @@ ctl_plan_account(ctl_t *ctl, const ctl_account_t *before,
     }
 
     ctl_plan_teams(ctl, before, after);
+    ctl_plan_reserved(ctl, before, after);
 }
 
 
@@ -166,6 +188,7 @@ static void
 ctl_plan_teams(ctl_t *ctl, const ctl_account_t *before,
     const ctl_account_t *after)
 {
+    char              *value;
     unsigned           i;
     const char        *field, *key;
     ctl_change_t      *change;
@@ -192,14 +215,46 @@ ctl_plan_teams(ctl_t *ctl, const ctl_account_t *before,
         ctl_change_field(ctl, change, "limit",
                          old ? ctl_limits_text(ctl, &old->limits) : NULL,
                          ctl_limits_text(ctl, &team->limits));
+        ctl_change_field(ctl, change, "reserve",
+                         old ? ctl_reserve_text(ctl, old->reserve) : NULL,
+                         ctl_reserve_text(ctl, team->reserve));
 
-        if (old == NULL || !ctl_limits_equal(&old->limits, &team->limits)) {
+        if (old == NULL || old->reserve != team->reserve
+            || !ctl_limits_equal(&old->limits, &team->limits))
+        {
             field = ctl_format(ctl, "team:%s", team->name);
-            ctl_queue(ctl, ctl_words(ctl, "HSET", key, field,
-                                     ctl_limits_record(ctl, &team->limits),
-                                     NULL));
+            value = ctl_alloc(ctl, PINAUD_TEAM_TEXT);
+            pinaud_team_write(&team->limits, team->reserve, value);
+            ctl_queue(ctl, ctl_words(ctl, "HSET", key, field, value, NULL));
         }
     }
+}
+
+
+/* The sum goes with the reserves: gateways read a team's only, and this. */
+
+static void
+ctl_plan_reserved(ctl_t *ctl, const ctl_account_t *before,
+    const ctl_account_t *after)
+{
+    uint64_t     sum;
+    const char  *key;
+
+    sum = ctl_account_reserves(after);
+
+    if (sum == before->reserved) {
+        return;
+    }
+
+    key = ctl_key(ctl, pinaud_key_account, before->id);
+
+    if (sum == 0) {
+        ctl_queue(ctl, ctl_words(ctl, "HDEL", key, "reserved", NULL));
+        return;
+    }
+
+    ctl_queue(ctl, ctl_words(ctl, "HSET", key, "reserved",
+                             ctl_number(ctl, sum), NULL));
 }
 
 
@@ -234,6 +289,7 @@ ctl_account_put_team(ctl_account_t *account, const char *name)
         team = &account->teams[account->nteams++];
         team->name = name;
         team->limits.count = 0;
+        team->reserve = 0;
     }
 
     return team;

@@ -34,7 +34,7 @@ static int ctl_policy_diff_plan(ctl_t *ctl, void *data);
 static int ctl_policy_check(ctl_t *ctl, ctl_policy_state_t *state);
 static void ctl_policy_plan_credentials(ctl_t *ctl,
     ctl_policy_state_t *state);
-static void ctl_policy_plan_accounts(ctl_t *ctl, ctl_policy_state_t *state);
+static int ctl_policy_plan_accounts(ctl_t *ctl, ctl_policy_state_t *state);
 static void ctl_policy_prune(ctl_t *ctl, ctl_policy_state_t *state);
 static ctl_credential_t *ctl_policy_credential_of(ctl_credential_t *all,
     unsigned n, const char *name);
@@ -186,11 +186,11 @@ ctl_policy_apply_plan(ctl_t *ctl, void *data)
 
     if (rc == CTL_DONE) {
         ctl_policy_plan_credentials(ctl, data);
-        ctl_policy_plan_accounts(ctl, data);
+        rc = ctl_policy_plan_accounts(ctl, data);
+    }
 
-        if (ctl_given(ctl, "prune") != NULL) {
-            ctl_policy_prune(ctl, data);
-        }
+    if (rc == CTL_DONE && ctl_given(ctl, "prune") != NULL) {
+        ctl_policy_prune(ctl, data);
     }
 
     return rc;
@@ -241,13 +241,7 @@ ctl_policy_check(ctl_t *ctl, ctl_policy_state_t *state)
         }
     }
 
-    if (policy->errors) {
-        return ctl_fail(CTL_REFUSED, "%s: %u error%s, nothing was changed",
-                        policy->file, policy->errors,
-                        policy->errors == 1 ? "" : "s");
-    }
-
-    return CTL_DONE;
+    return ctl_policy_errors(policy);
 }
 
 
@@ -281,10 +275,11 @@ ctl_policy_plan_credentials(ctl_t *ctl, ctl_policy_state_t *state)
 }
 
 
-static void
+static int
 ctl_policy_plan_accounts(ctl_t *ctl, ctl_policy_state_t *state)
 {
     unsigned        i, k;
+    const char     *wrong;
     ctl_team_t     *team;
     ctl_account_t   after, before, *there, *wanted;
 
@@ -310,11 +305,22 @@ ctl_policy_plan_accounts(ctl_t *ctl, ctl_policy_state_t *state)
             {
                 team = ctl_account_put_team(&after, before.teams[k].name);
                 team->limits = before.teams[k].limits;
+                team->reserve = before.teams[k].reserve;
             }
+        }
+
+        wrong = ctl_account_reserves_wrong(ctl, &after);
+
+        if (wrong != NULL) {
+            ctl_policy_error(&state->policy,
+                             ctl_format(ctl, "/accounts/%s/limits", after.id),
+                             wrong);
         }
 
         ctl_plan_account(ctl, &before, &after);
     }
+
+    return ctl_policy_errors(&state->policy);
 }
 
 

@@ -34,6 +34,9 @@ int ctl_policy_read(ctl_t *ctl, const char *file, ctl_policy_t *policy);
 void ctl_policy_error(ctl_policy_t *policy, const char *pointer,
     const char *text);
 
+/* CTL_DONE, or a refusal that tells how many errors there were. */
+int ctl_policy_errors(const ctl_policy_t *policy);
+
 /* The document of what there is. */
 json_t *ctl_policy_document(ctl_t *ctl, const ctl_credential_t *credentials,
     unsigned ncredentials, const ctl_account_t *accounts, unsigned naccounts);

@@ -31,6 +31,8 @@ static void ctl_policy_account(ctl_reader_t *reader, const char *at,
     const char *id, json_t *value);
 static void ctl_policy_teams(ctl_reader_t *reader, const char *at,
     json_t *object, ctl_account_t *account);
+static unsigned ctl_policy_reserve(ctl_reader_t *reader, const char *at,
+    json_t *team);
 static int ctl_policy_limits(ctl_reader_t *reader, const char *at,
     json_t *parent, const char *member, pinaud_limits_t *limits);
 static const char *ctl_policy_at(ctl_reader_t *reader, const char *at,
@@ -72,13 +74,20 @@ ctl_policy_read(ctl_t *ctl, const char *file, ctl_policy_t *policy)
                                                      "accounts"));
     }
 
-    if (policy->errors) {
-        return ctl_fail(CTL_REFUSED, "%s: %u error%s, nothing was changed",
-                        policy->file, policy->errors,
-                        policy->errors == 1 ? "" : "s");
+    return ctl_policy_errors(policy);
+}
+
+
+int
+ctl_policy_errors(const ctl_policy_t *policy)
+{
+    if (policy->errors == 0) {
+        return CTL_DONE;
     }
 
-    return CTL_DONE;
+    return ctl_fail(CTL_REFUSED, "%s: %u error%s, nothing was changed",
+                    policy->file, policy->errors,
+                    policy->errors == 1 ? "" : "s");
 }
 
 
@@ -305,7 +314,7 @@ ctl_policy_teams(ctl_reader_t *reader, const char *at, json_t *object,
     const char  *name, *where;
     ctl_team_t  *team;
 
-    static const char  *const members[] = { "limits", NULL };
+    static const char  *const members[] = { "limits", "reserve", NULL };
 
     if (object == NULL) {
         return;
@@ -331,8 +340,38 @@ ctl_policy_teams(ctl_reader_t *reader, const char *at, json_t *object,
             team = &account->teams[account->nteams++];
             team->name = name;
             ctl_policy_limits(reader, where, value, "limits", &team->limits);
+            team->reserve = ctl_policy_reserve(reader, where, value);
         }
     }
+}
+
+
+/* 0 where there is none. */
+
+static unsigned
+ctl_policy_reserve(ctl_reader_t *reader, const char *at, json_t *team)
+{
+    json_t      *value;
+    json_int_t   reserve;
+
+    value = json_object_get(team, "reserve");
+
+    if (value == NULL) {
+        return 0;
+    }
+
+    reserve = json_integer_value(value);
+
+    if (!json_is_integer(value) || reserve < 0
+        || reserve > PINAUD_LIMIT_N_MAX)
+    {
+        ctl_policy_error(reader->policy,
+                         ctl_policy_at(reader, at, "reserve"),
+                         "must be an integer from 0 to 1000000");
+        return 0;
+    }
+
+    return (unsigned) reserve;
 }
 
 
@@ -405,8 +444,9 @@ json_t *
 ctl_policy_document(ctl_t *ctl, const ctl_credential_t *credentials,
     unsigned ncredentials, const ctl_account_t *accounts, unsigned naccounts)
 {
-    json_t    *account_map, *credential_map, *teams;
-    unsigned   i, k;
+    json_t             *account_map, *credential_map, *member, *teams;
+    unsigned            i, k;
+    const ctl_team_t   *team;
 
     credential_map = json_object();
 
@@ -425,10 +465,16 @@ ctl_policy_document(ctl_t *ctl, const ctl_credential_t *credentials,
         teams = json_object();
 
         for (k = 0; k < accounts[i].nteams; k++) {
-            json_object_set_new(teams, accounts[i].teams[k].name,
-                json_pack("{s:o}", "limits",
-                          ctl_limits_json(ctl,
-                                          &accounts[i].teams[k].limits)));
+            team = &accounts[i].teams[k];
+            member = json_pack("{s:o}", "limits",
+                               ctl_limits_json(ctl, &team->limits));
+
+            if (team->reserve) {
+                json_object_set_new(member, "reserve",
+                                    json_integer(team->reserve));
+            }
+
+            json_object_set_new(teams, team->name, member);
         }
 
         json_object_set_new(account_map, accounts[i].id,

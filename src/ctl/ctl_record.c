@@ -116,6 +116,7 @@ int
 ctl_account_read(ctl_t *ctl, const char *id, ctl_account_t *account)
 {
     int          rc;
+    uint64_t     reserved;
     const char  *key;
     redisReply  *hash;
 
@@ -139,11 +140,17 @@ ctl_account_read(ctl_t *ctl, const char *id, ctl_account_t *account)
         return ctl_record_bad(key, "credential");
     }
 
-    if (ctl_record_limits(key, hash, "limits", &account->limits)
-        != CTL_DONE)
+    if (ctl_record_number(key, hash, "reserved", &reserved)
+        || ctl_record_limits(key, hash, "limits", &account->limits))
     {
         return CTL_STORE;
     }
+
+    if (reserved > PINAUD_LIMIT_N_MAX) {
+        return ctl_record_bad(key, "reserved");
+    }
+
+    account->reserved = (unsigned) reserved;
 
     return ctl_account_teams(ctl, key, hash, account);
 }
@@ -153,9 +160,10 @@ static int
 ctl_account_teams(ctl_t *ctl, const char *key, const redisReply *hash,
     ctl_account_t *account)
 {
-    size_t       i;
-    const char  *field;
-    ctl_team_t  *team;
+    size_t             i;
+    const char        *field;
+    ctl_team_t        *team;
+    const redisReply  *value;
 
     account->teams = ctl_alloc(ctl, sizeof(ctl_team_t) * hash->elements);
 
@@ -176,8 +184,13 @@ ctl_account_teams(ctl_t *ctl, const char *key, const redisReply *hash,
                             "none", key);
         }
 
-        if (ctl_record_limits(key, hash, field, &team->limits) != CTL_DONE) {
-            return CTL_STORE;
+        value = hash->element[i + 1];
+
+        if (pinaud_team_read(&team->limits, &team->reserve, value->str,
+                             (size_t) value->len)
+            != 0)
+        {
+            return ctl_record_bad(key, field);
         }
     }
 
@@ -202,6 +215,49 @@ ctl_account_team(const ctl_account_t *account, const char *name)
     }
 
     return NULL;
+}
+
+
+uint64_t
+ctl_account_reserves(const ctl_account_t *account)
+{
+    uint64_t  sum;
+    unsigned  i;
+
+    sum = 0;
+
+    for (i = 0; i < account->nteams; i++) {
+        sum += account->teams[i].reserve;
+    }
+
+    return sum;
+}
+
+
+const char *
+ctl_account_reserves_wrong(ctl_t *ctl, const ctl_account_t *account)
+{
+    uint64_t               sum;
+    pinaud_limits_t        one;
+    const pinaud_limit_t  *longest;
+
+    sum = ctl_account_reserves(account);
+    longest = pinaud_limits_longest(&account->limits);
+
+    if (sum == 0 || (longest != NULL && sum <= longest->n)) {
+        return NULL;
+    }
+
+    if (longest == NULL) {
+        return ctl_format(ctl, "teams reserve %s of it, and it has no limit",
+                          ctl_number(ctl, sum));
+    }
+
+    one.count = 1;
+    one.limit[0] = *longest;
+
+    return ctl_format(ctl, "teams reserve %s of it, and its limit is %s",
+                      ctl_number(ctl, sum), ctl_limits_text(ctl, &one));
 }
 
 

@@ -30,6 +30,9 @@ static const ctl_option_t  ctl_team_put_table[] = {
     { .name = "limit", .arg = "N/W", .repeated = 1,
       .help = "at most N writes in any W on each; or none" },
 
+    { .name = "reserve", .arg = "N",
+      .help = "N of the account's limit for it alone; or none" },
+
     { .name = NULL }
 };
 
@@ -50,7 +53,9 @@ const ctl_command_t  ctl_team_commands[] = {
       .details =
 "Other accounts that the team has stay as they are, and so do its limits\n"
 "where none is named. --limit replaces all limits of the team on these\n"
-"accounts, at most 4. A team without limits has those of the account." },
+"accounts, at most 4. A team without limits has those of the account.\n"
+"--reserve keeps N of the account's limit, in its longest window, for this\n"
+"team; the others share what is left. What is reserved is not lent." },
 
     { .noun = "team", .verb = "list", .args = "",
       .options = ctl_team_account_table, .handler = ctl_team_list,
@@ -68,6 +73,7 @@ static int
 ctl_team_put(ctl_t *ctl)
 {
     int              named, rc;
+    unsigned         reserve;
     pinaud_limits_t  limits;
 
     if (ctl_given(ctl, "account") == NULL) {
@@ -75,6 +81,10 @@ ctl_team_put(ctl_t *ctl)
     }
 
     rc = ctl_limits_given(ctl, "limit", &limits, &named);
+
+    if (rc == CTL_DONE) {
+        rc = ctl_reserve_given(ctl, "reserve", &reserve, &named);
+    }
 
     return (rc == CTL_DONE) ? ctl_team_change(ctl, ctl_team_put_plan) : rc;
 }
@@ -147,8 +157,8 @@ ctl_team_check_accounts(ctl_t *ctl)
 static int
 ctl_team_put_plan(ctl_t *ctl, void *data)
 {
-    int              named, rc;
-    unsigned         i;
+    int              limited, rc, reserving;
+    unsigned         i, reserve;
     const char      *id;
     ctl_team_t      *team;
     ctl_account_t    after, before;
@@ -156,7 +166,12 @@ ctl_team_put_plan(ctl_t *ctl, void *data)
 
     (void) data;
 
-    rc = ctl_limits_given(ctl, "limit", &limits, &named);
+    rc = ctl_limits_given(ctl, "limit", &limits, &limited);
+
+    if (rc == CTL_DONE) {
+        rc = ctl_reserve_given(ctl, "reserve", &reserve, &reserving);
+    }
+
     i = 0;
 
     while (rc == CTL_DONE && (id = ctl_given_next(ctl, "account", &i))) {
@@ -170,11 +185,15 @@ ctl_team_put_plan(ctl_t *ctl, void *data)
         ctl_account_copy(ctl, &after, &before, 1);
         team = ctl_account_put_team(&after, ctl->args[0]);
 
-        if (named) {
+        if (limited) {
             team->limits = limits;
         }
 
-        ctl_plan_account(ctl, &before, &after);
+        if (reserving) {
+            team->reserve = reserve;
+        }
+
+        rc = ctl_plan_account_checked(ctl, &before, &after);
     }
 
     return rc;
@@ -288,18 +307,20 @@ ctl_team_list(ctl_t *ctl)
     }
 
     array = json_array();
-    table = ctl_table(ctl, "TEAM", "ACCOUNT", "LIMIT", NULL);
+    table = ctl_table(ctl, "TEAM", "ACCOUNT", "LIMIT", "RESERVE", NULL);
 
     for (i = 0; i < n; i++) {
         for (k = 0; k < all[i].nteams; k++) {
             team = &all[i].teams[k];
 
             ctl_row(table, team->name, all[i].id,
-                    ctl_limits_text(ctl, &team->limits));
+                    ctl_limits_text(ctl, &team->limits),
+                    ctl_reserve_text(ctl, team->reserve));
             ctl_json_append(array,
-                json_pack("{s:s, s:s, s:o}", "team", team->name, "account",
-                          all[i].id, "limits",
-                          ctl_limits_json(ctl, &team->limits)));
+                json_pack("{s:s, s:s, s:o, s:I}", "team", team->name,
+                          "account", all[i].id, "limits",
+                          ctl_limits_json(ctl, &team->limits), "reserve",
+                          (json_int_t) team->reserve));
         }
     }
 

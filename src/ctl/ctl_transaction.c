@@ -26,6 +26,8 @@ struct ctl_move_s {
 };
 
 
+static ctl_words_t *ctl_move_words(ctl_t *ctl, const char *script,
+    const ctl_account_t *account, const char *credential);
 static int ctl_move(ctl_t *ctl, ctl_move_t *move);
 static int ctl_exec(ctl_t *ctl);
 static int ctl_exec_replies(ctl_t *ctl, const ctl_words_t *words);
@@ -107,41 +109,67 @@ void
 ctl_queue_move(ctl_t *ctl, const ctl_account_t *account,
     const char *credential)
 {
-    char          key[PINAUD_KEY_MAX];
-    size_t        len, id_len;
-    unsigned      i, k;
-    ctl_move_t   *move;
-    const char   *count, *name, *names[2];
-    ctl_words_t  *words[2];
+    ctl_move_t  *move;
 
-    count = ctl_format(ctl, "%u", account->nteams + 1);
-    words[0] = ctl_words(ctl, "EVAL", pinaud_script_move, count, NULL);
-    words[1] = ctl_words(ctl, "EVAL", pinaud_script_carry, count, NULL);
+    move = ctl_alloc(ctl, sizeof(ctl_move_t));
+    move->take = ctl_move_words(ctl, pinaud_script_move, account,
+                                account->credential);
+    move->carry = ctl_move_words(ctl, pinaud_script_carry, account,
+                                 credential);
+    move->next = ctl->moves;
+    ctl->moves = move;
+}
 
-    names[0] = account->credential;
-    names[1] = credential;
-    id_len = strlen(account->id);
 
-    for (k = 0; k < 2; k++) {
-        name = names[k];
+/* A script's call with all buckets of an account under a credential. */
 
-        len = pinaud_key_account_bucket(key, name, strlen(name), account->id,
-                                        id_len);
-        ctl_word(ctl, words[k], ctl_copy(ctl, key, len));
+static ctl_words_t *
+ctl_move_words(ctl_t *ctl, const char *script, const ctl_account_t *account,
+    const char *credential)
+{
+    char               key[PINAUD_KEY_MAX];
+    size_t             id_len, len, name_len;
+    unsigned           count, i;
+    const char        *id;
+    ctl_words_t       *words;
+    const ctl_team_t  *team;
 
-        for (i = 0; i < account->nteams; i++) {
-            len = pinaud_key_team_bucket(key, name, strlen(name), account->id,
-                                         id_len, account->teams[i].name,
-                                         strlen(account->teams[i].name));
-            ctl_word(ctl, words[k], ctl_copy(ctl, key, len));
+    id = account->id;
+    id_len = strlen(id);
+    len = strlen(credential);
+
+    count = 1 + account->nteams + (account->reserved != 0);
+
+    for (i = 0; i < account->nteams; i++) {
+        count += (account->teams[i].reserve != 0);
+    }
+
+    words = ctl_words(ctl, "EVAL", script, ctl_format(ctl, "%u", count), NULL);
+
+    pinaud_key_account_bucket(key, credential, len, id, id_len);
+    ctl_word(ctl, words, ctl_copy(ctl, key, strlen(key)));
+
+    if (account->reserved) {
+        pinaud_key_shared(key, credential, len, id, id_len);
+        ctl_word(ctl, words, ctl_copy(ctl, key, strlen(key)));
+    }
+
+    for (i = 0; i < account->nteams; i++) {
+        team = &account->teams[i];
+        name_len = strlen(team->name);
+
+        pinaud_key_team_bucket(key, credential, len, id, id_len, team->name,
+                               name_len);
+        ctl_word(ctl, words, ctl_copy(ctl, key, strlen(key)));
+
+        if (team->reserve) {
+            pinaud_key_reserve(key, credential, len, id, id_len, team->name,
+                               name_len);
+            ctl_word(ctl, words, ctl_copy(ctl, key, strlen(key)));
         }
     }
 
-    move = ctl_alloc(ctl, sizeof(ctl_move_t));
-    move->take = words[0];
-    move->carry = words[1];
-    move->next = ctl->moves;
-    ctl->moves = move;
+    return words;
 }
 
 

@@ -21,6 +21,7 @@ typedef struct {
     const char             *account;   /* or NULL */
     const char             *team;      /* or NULL */
     const char             *key;
+    const char             *begins;    /* as which bucket; or NULL */
     const pinaud_limits_t  *limits;
 } ctl_bucket_t;
 
@@ -39,6 +40,12 @@ static int ctl_usage_credential(ctl_usage_t *usage,
     const ctl_credential_t *credential);
 static int ctl_usage_buckets(ctl_usage_t *usage,
     const ctl_account_t *account);
+static int ctl_usage_team(ctl_usage_t *usage, const ctl_account_t *account,
+    const ctl_team_t *team);
+static int ctl_usage_shared(ctl_usage_t *usage, const ctl_account_t *account,
+    const char *begins);
+static int ctl_usage_pool(ctl_usage_t *usage, ctl_bucket_t *bucket,
+    const ctl_account_t *account, uint64_t n);
 static int ctl_usage_bucket(ctl_usage_t *usage, const ctl_bucket_t *bucket);
 static void ctl_usage_add(ctl_usage_t *usage, const ctl_bucket_t *bucket,
     const redisReply *reply);
@@ -51,7 +58,8 @@ const ctl_command_t  ctl_usage_commands[] = {
       .details =
 "Of all credentials, accounts and teams, or of those that one account's\n"
 "requests are charged to. RESET is when more is left than now. A credential's\n"
-"first bucket counts writes, its second one all calls." },
+"first bucket counts writes, its second one all calls. A team's reserve is\n"
+"used before what all teams of the account share." },
 
     { .noun = NULL }
 };
@@ -180,17 +188,15 @@ ctl_usage_buckets(ctl_usage_t *usage, const ctl_account_t *account)
 {
     int           rc;
     char          key[PINAUD_KEY_MAX];
-    size_t        id_len, len, name_len;
+    size_t        len;
     unsigned      i;
-    const char   *team;
     ctl_bucket_t  bucket;
 
     memset(&bucket, 0, sizeof(ctl_bucket_t));
 
-    id_len = strlen(account->id);
-    name_len = strlen(account->credential);
-    len = pinaud_key_account_bucket(key, account->credential, name_len,
-                                    account->id, id_len);
+    len = pinaud_key_account_bucket(key, account->credential,
+                                    strlen(account->credential), account->id,
+                                    strlen(account->id));
 
     bucket.kind = "account";
     bucket.title = ctl_format(usage->ctl, "account %s", account->id);
@@ -201,23 +207,116 @@ ctl_usage_buckets(ctl_usage_t *usage, const ctl_account_t *account)
 
     rc = ctl_usage_bucket(usage, &bucket);
 
+    if (rc == CTL_DONE && account->reserved) {
+        rc = ctl_usage_shared(usage, account, bucket.key);
+    }
+
     for (i = 0; rc == CTL_DONE && i < account->nteams; i++) {
-
-        team = account->teams[i].name;
-        len = pinaud_key_team_bucket(key, account->credential, name_len,
-                                     account->id, id_len, team, strlen(team));
-
-        bucket.kind = "team";
-        bucket.title = ctl_format(usage->ctl, "account %s, team %s",
-                                  account->id, team);
-        bucket.team = team;
-        bucket.key = ctl_copy(usage->ctl, key, len);
-        bucket.limits = &account->teams[i].limits;
-
-        rc = ctl_usage_bucket(usage, &bucket);
+        rc = ctl_usage_team(usage, account, &account->teams[i]);
     }
 
     return rc;
+}
+
+
+static int
+ctl_usage_team(ctl_usage_t *usage, const ctl_account_t *account,
+    const ctl_team_t *team)
+{
+    int           rc;
+    char          key[PINAUD_KEY_MAX];
+    size_t        id_len, len, name_len;
+    ctl_bucket_t  bucket;
+
+    memset(&bucket, 0, sizeof(ctl_bucket_t));
+
+    id_len = strlen(account->id);
+    name_len = strlen(account->credential);
+    len = pinaud_key_team_bucket(key, account->credential, name_len,
+                                 account->id, id_len, team->name,
+                                 strlen(team->name));
+
+    bucket.kind = "team";
+    bucket.title = ctl_format(usage->ctl, "account %s, team %s", account->id,
+                              team->name);
+    bucket.credential = account->credential;
+    bucket.account = account->id;
+    bucket.team = team->name;
+    bucket.key = ctl_copy(usage->ctl, key, len);
+    bucket.limits = &team->limits;
+
+    rc = ctl_usage_bucket(usage, &bucket);
+
+    if (rc != CTL_DONE || team->reserve == 0) {
+        return rc;
+    }
+
+    len = pinaud_key_reserve(key, account->credential, name_len, account->id,
+                             id_len, team->name, strlen(team->name));
+
+    bucket.kind = "reserve";
+    bucket.title = ctl_format(usage->ctl, "%s, reserve", bucket.title);
+    bucket.key = ctl_copy(usage->ctl, key, len);
+
+    return ctl_usage_pool(usage, &bucket, account, team->reserve);
+}
+
+
+static int
+ctl_usage_shared(ctl_usage_t *usage, const ctl_account_t *account,
+    const char *begins)
+{
+    char                   key[PINAUD_KEY_MAX];
+    size_t                 len;
+    ctl_bucket_t           bucket;
+    const pinaud_limit_t  *longest;
+
+    memset(&bucket, 0, sizeof(ctl_bucket_t));
+
+    longest = pinaud_limits_longest(&account->limits);
+
+    if (longest == NULL) {
+        return CTL_DONE;
+    }
+
+    len = pinaud_key_shared(key, account->credential,
+                            strlen(account->credential), account->id,
+                            strlen(account->id));
+
+    bucket.kind = "shared";
+    bucket.title = ctl_format(usage->ctl, "account %s, shared", account->id);
+    bucket.credential = account->credential;
+    bucket.account = account->id;
+    bucket.key = ctl_copy(usage->ctl, key, len);
+    bucket.begins = begins;
+
+    return ctl_usage_pool(usage, &bucket, account,
+                          account->reserved < longest->n
+                              ? longest->n - account->reserved : 0);
+}
+
+
+/* A part of the account's longest limit. */
+
+static int
+ctl_usage_pool(ctl_usage_t *usage, ctl_bucket_t *bucket,
+    const ctl_account_t *account, uint64_t n)
+{
+    pinaud_limits_t        limits;
+    const pinaud_limit_t  *longest;
+
+    longest = pinaud_limits_longest(&account->limits);
+
+    if (longest == NULL) {
+        return CTL_DONE;
+    }
+
+    limits.count = 1;
+    limits.limit[0].n = (unsigned) n;
+    limits.limit[0].window = longest->window;
+    bucket->limits = &limits;
+
+    return ctl_usage_bucket(usage, bucket);
 }
 
 
@@ -230,8 +329,14 @@ ctl_usage_bucket(ctl_usage_t *usage, const ctl_bucket_t *bucket)
     ctl_words_t  *words;
 
     ctl = usage->ctl;
-    words = ctl_words(ctl, "EVAL", pinaud_script_usage, "1", bucket->key,
-                      ctl_limits_record(ctl, bucket->limits), NULL);
+    words = ctl_words(ctl, "EVAL", pinaud_script_usage,
+                      bucket->begins ? "2" : "1", bucket->key, NULL);
+
+    if (bucket->begins) {
+        ctl_word(ctl, words, bucket->begins);
+    }
+
+    ctl_word(ctl, words, ctl_limits_record(ctl, bucket->limits));
 
     reply = ctl_ask(ctl, words, REDIS_REPLY_ARRAY);
 

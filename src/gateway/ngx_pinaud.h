@@ -419,6 +419,8 @@ struct ngx_pinaud_policy_s {
     size_t                        account_limits_len;
     u_char                        team_limits[PINAUD_LIMITS_TEXT];
     size_t                        team_limits_len;
+    u_char                        reserves[sizeof("1000000 1000000")];
+    size_t                        reserves_len;  /* as admit.lua takes them */
 
     ngx_msec_t                    asked;   /* when it was read */
     ngx_pinaud_turn_t            *turns[2];      /* of writes, of reads */
@@ -427,6 +429,7 @@ struct ngx_pinaud_policy_s {
 
     unsigned                      fresh:1; /* was read, by "asked" */
     unsigned                      allowed:1;     /* the team, to the account */
+    unsigned                      split:1; /* the account has reserves */
     unsigned                      asking:1;
     unsigned                      known:1; /* is in the tree */
 };
@@ -548,6 +551,8 @@ typedef struct {
     uint64_t                      version; /* of the token */
     time_t                        expires; /* 0: not known */
     ngx_uint_t                    admitted;      /* the first so many */
+    ngx_uint_t                    reserved;      /* by the team's reserve, the
+                                              first of them */
     ngx_uint_t                    buckets; /* that have limits: bits */
     ngx_uint_t                    nlimits;
     ngx_pinaud_limit_t            limits[NGX_PINAUD_MAX_POLICIES];
@@ -559,6 +564,10 @@ typedef struct {
 /* Reads a reply, to which the result refers. NGX_ERROR: not understood. */
 ngx_int_t ngx_pinaud_verdict_read(redisReply *from,
     ngx_pinaud_reply_t *reply);
+
+/* What was charged for the i-th of those who asked: bits, as of the keys. */
+ngx_uint_t ngx_pinaud_verdict_buckets(ngx_pinaud_reply_t *reply,
+    ngx_pinaud_policy_t *policy, ngx_uint_t i);
 
 /* Makes it the verdict of the i-th of those who asked. */
 void ngx_pinaud_verdict_apply(ngx_pinaud_record_t *record,

@@ -352,7 +352,8 @@ ngx_pinaud_ask_apply(ngx_pinaud_ask_t *ask, ngx_pinaud_reply_t *reply)
 
         } else if (i < reply->admitted && ask->mode != NGX_PINAUD_PEEK_WRITE) {
             asker->charge.at = reply->now;
-            asker->charge.buckets = reply->buckets;
+            asker->charge.buckets = ngx_pinaud_verdict_buckets(reply,
+                                                               ask->policy, i);
             ngx_pinaud_refund(ask->conf, ask->policy, &asker->charge);
         }
     }

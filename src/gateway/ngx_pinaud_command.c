@@ -9,7 +9,7 @@
 #include "ngx_pinaud.h"
 
 
-#define NGX_PINAUD_ADMIT_ARGS  (3 + NGX_PINAUD_KEYS + 6)
+#define NGX_PINAUD_ADMIT_ARGS  (3 + NGX_PINAUD_KEYS + 7)
 
 
 static size_t ngx_pinaud_command_digits(size_t n);
@@ -71,6 +71,9 @@ ngx_pinaud_command_admit(ngx_pinaud_policy_t *policy, ngx_pinaud_mode_e mode,
     args[argc] = "01";
     lens[argc++] = NGX_PINAUD_COUNT_LEN;
 
+    args[argc] = (char *) policy->reserves;
+    lens[argc++] = policy->reserves_len;
+
     n = redisFormatCommandArgv(&text, argc, args, lens);
     if (n < 0) {
         return NGX_ERROR;
@@ -122,12 +125,15 @@ ngx_uint_t
 ngx_pinaud_command_keys(ngx_pinaud_policy_t *policy, ngx_pinaud_mode_e mode,
     char (*keys)[PINAUD_KEY_MAX], size_t *lens)
 {
-    char    *credential, *account;
-    size_t   len;
+    char    *account, *credential, *team;
+    size_t   account_len, len, team_len;
 
     credential = (char *) policy->credential;
     len = policy->credential_len;
     account = (char *) policy->account;
+    account_len = policy->account_len;
+    team = (char *) policy->team;
+    team_len = policy->team_len;
 
     lens[0] = pinaud_key_credential(keys[0], credential, len);
     lens[1] = pinaud_key_calls(keys[1], credential, len);
@@ -138,9 +144,13 @@ ngx_pinaud_command_keys(ngx_pinaud_policy_t *policy, ngx_pinaud_mode_e mode,
 
     lens[2] = pinaud_key_writes(keys[2], credential, len);
     lens[3] = pinaud_key_account_bucket(keys[3], credential, len, account,
-                                        policy->account_len);
+                                        account_len);
     lens[4] = pinaud_key_team_bucket(keys[4], credential, len, account,
-                                     policy->account_len,
-                                     (char *) policy->team, policy->team_len);
-    return 5;
+                                     account_len, team, team_len);
+    lens[5] = pinaud_key_reserve(keys[5], credential, len, account,
+                                 account_len, team, team_len);
+    lens[6] = pinaud_key_shared(keys[6], credential, len, account,
+                                account_len);
+
+    return 7;
 }

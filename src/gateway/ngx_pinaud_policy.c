@@ -51,6 +51,8 @@ static ngx_int_t ngx_pinaud_policy_read(ngx_pinaud_policy_t *policy,
     redisReply *reply, const char **reason);
 static ngx_int_t ngx_pinaud_policy_limits(redisReply *reply, u_char *to,
     size_t *len);
+static ngx_int_t ngx_pinaud_policy_team(ngx_pinaud_policy_t *policy,
+    redisReply *reserved, redisReply *team);
 
 
 ngx_pinaud_policies_t *
@@ -162,8 +164,8 @@ ngx_pinaud_policy_ask(ngx_pinaud_policy_t *policy, ngx_pinaud_redis_t *redis)
     char                     *command, key[PINAUD_KEY_MAX],
                               field[sizeof("team:") + PINAUD_NAME_MAX];
     u_char                   *room;
-    size_t                    lens[6];
-    const char               *args[6];
+    size_t                    lens[7];
+    const char               *args[7];
     ngx_pinaud_policy_ask_t  *ask;
 
     if (policy->asking) {
@@ -181,12 +183,14 @@ ngx_pinaud_policy_ask(ngx_pinaud_policy_t *policy, ngx_pinaud_redis_t *redis)
     lens[3] = 10;
     args[4] = "limits";
     lens[4] = 6;
-    args[5] = field;
-    lens[5] = ngx_snprintf((u_char *) field, sizeof(field), "team:%*s",
+    args[5] = "reserved";
+    lens[5] = 8;
+    args[6] = field;
+    lens[6] = ngx_snprintf((u_char *) field, sizeof(field), "team:%*s",
                            policy->team_len, policy->team)
               - (u_char *) field;
 
-    n = redisFormatCommandArgv(&command, 6, args, lens);
+    n = redisFormatCommandArgv(&command, 7, args, lens);
     if (n < 0) {
         return NGX_ERROR;
     }
@@ -336,7 +340,7 @@ ngx_pinaud_policy_read(ngx_pinaud_policy_t *policy, redisReply *reply,
 {
     redisReply  *format, *credential;
 
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4) {
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 5) {
         *reason = (reply->type == REDIS_REPLY_ERROR) ? "Redis refused to read"
                                                      : "reply not understood";
         return NGX_ERROR;
@@ -378,18 +382,17 @@ ngx_pinaud_policy_read(ngx_pinaud_policy_t *policy, redisReply *reply,
         return NGX_ERROR;
     }
 
-    if (reply->element[3]->type == REDIS_REPLY_NIL) {
+    if (reply->element[4]->type == REDIS_REPLY_NIL) {
 
         /* not this team's */
 
         return NGX_OK;
     }
 
-    if (ngx_pinaud_policy_limits(reply->element[3], policy->team_limits,
-                                 &policy->team_limits_len)
+    if (ngx_pinaud_policy_team(policy, reply->element[3], reply->element[4])
         != NGX_OK)
     {
-        *reason = "malformed limits of the team";
+        *reason = "malformed limits or reserve of the team";
         return NGX_ERROR;
     }
 
@@ -419,6 +422,46 @@ ngx_pinaud_policy_limits(redisReply *reply, u_char *to, size_t *len)
     }
 
     *len = pinaud_limits_write(&limits, (char *) to);
+
+    return NGX_OK;
+}
+
+
+/* A reserve is part of the sum, and the sum is part of a limit. */
+
+static ngx_int_t
+ngx_pinaud_policy_team(ngx_pinaud_policy_t *policy, redisReply *reserved,
+    redisReply *team)
+{
+    u_char           *p;
+    unsigned          reserve, sum;
+    pinaud_limits_t   limits;
+
+    sum = 0;
+
+    if (reserved->type != REDIS_REPLY_NIL
+        && (reserved->type != REDIS_REPLY_STRING
+            || pinaud_reserve_read(&sum, reserved->str, reserved->len) != 0
+            || policy->account_limits_len == 0))
+    {
+        return NGX_ERROR;
+    }
+
+    if (team->type != REDIS_REPLY_STRING
+        || pinaud_team_read(&limits, &reserve, team->str, team->len) != 0
+        || reserve > sum)
+    {
+        return NGX_ERROR;
+    }
+
+    policy->team_limits_len = pinaud_limits_write(&limits,
+                                                  (char *) policy->team_limits);
+
+    p = ngx_pinaud_digits(policy->reserves, reserve);
+    *p++ = ' ';
+    p = ngx_pinaud_digits(p, sum);
+    policy->reserves_len = p - policy->reserves;
+    policy->split = (sum != 0);
 
     return NGX_OK;
 }

@@ -15,6 +15,9 @@
 
 #define NGX_PINAUD_LIMIT_MAX  0x7fffffff   /* of a limit's numbers */
 
+#define NGX_PINAUD_RESERVE    (1 << 4)     /* buckets behind those that have */
+#define NGX_PINAUD_SHARED     (1 << 5)     /* limits of their own */
+
 
 static ngx_int_t ngx_pinaud_verdict_limits(ngx_pinaud_reply_t *reply,
     u_char *p, u_char *last);
@@ -37,12 +40,15 @@ ngx_pinaud_verdict_read(redisReply *from, ngx_pinaud_reply_t *reply)
     ngx_uint_t   i;
     redisReply  *text;
 
-    if (from->type != REDIS_REPLY_ARRAY || from->elements != 3
+    if (from->type != REDIS_REPLY_ARRAY || from->elements != 4
         || from->element[0]->type != REDIS_REPLY_STRING
         || from->element[1]->type != REDIS_REPLY_STRING
         || from->element[2]->type != REDIS_REPLY_INTEGER
         || from->element[2]->integer < 0
-        || from->element[2]->integer > NGX_PINAUD_BATCH)
+        || from->element[2]->integer > NGX_PINAUD_BATCH
+        || from->element[3]->type != REDIS_REPLY_INTEGER
+        || from->element[3]->integer < 0
+        || from->element[3]->integer > from->element[2]->integer)
     {
         return NGX_ERROR;
     }
@@ -69,6 +75,7 @@ ngx_pinaud_verdict_read(redisReply *from, ngx_pinaud_reply_t *reply)
     reply->expires = value[3];
     reply->sealed = from->element[1];
     reply->admitted = from->element[2]->integer;
+    reply->reserved = from->element[3]->integer;
     reply->token = NULL;
 
     return ngx_pinaud_verdict_limits(reply, p, last);
@@ -123,6 +130,19 @@ ngx_pinaud_verdict_limits(ngx_pinaud_reply_t *reply, u_char *p, u_char *last)
 }
 
 
+ngx_uint_t
+ngx_pinaud_verdict_buckets(ngx_pinaud_reply_t *reply,
+    ngx_pinaud_policy_t *policy, ngx_uint_t i)
+{
+    if (!policy->split) {
+        return reply->buckets;
+    }
+
+    return reply->buckets | (i < reply->reserved ? NGX_PINAUD_RESERVE
+                                                 : NGX_PINAUD_SHARED);
+}
+
+
 void
 ngx_pinaud_verdict_apply(ngx_pinaud_record_t *record,
     ngx_pinaud_reply_t *reply, ngx_uint_t i)
@@ -164,7 +184,8 @@ ngx_pinaud_verdict_apply(ngx_pinaud_record_t *record,
     if (record->verdict == NGX_PINAUD_ADMITTED && !record->dry_run) {
         record->charged = 1;
         record->charge.at = reply->now;
-        record->charge.buckets = reply->buckets;
+        record->charge.buckets = ngx_pinaud_verdict_buckets(reply,
+                                                            record->policy, i);
     }
 
     if (ngx_pinaud_verdict_token(record, reply) != NGX_OK) {

@@ -2,7 +2,9 @@
 -- each, and hands out the sealed access token.
 --
 -- KEYS  1 credential's record, 2 its bucket of all calls, and for a write
---       3 its bucket of writes, 4 the account's, 5 the team's
+--       3 its bucket of writes, 4 the account's, 5 the team's, 6 the team's
+--       reserve, 7 what the account's teams share beside their reserves. The
+--       last two may be left out where nothing is reserved
 -- ARGV  1 "charge"; "peek": the same answer, but nothing is changed; "report":
 --         as "charge", but whoever is over quota gets the token all the same,
 --         uncharged, since there the verdict is told and not enforced
@@ -12,17 +14,23 @@
 --       4 the account's limits, 5 the team's, as records hold them
 --       6 how many requests of this team ask at once; 1 where it is left out.
 --         So many in one go cost hardly more than one
+--       7 "R S": the team's reserve, and the sum of all of the account's;
+--         "0 0", as where it is left out: nothing is reserved
 --
 -- Reply: two strings. The first is "STATUS NOW VERSION EXPIRES", NOW in ms of
 -- Redis's time, and after STATUS 0 and 1 " B N W REMAINING RESET" for each
 -- limit of each bucket: B is c(alls), w(rites), a(ccount) or t(eam), REMAINING
 -- as it is after the answer, RESET in ms until that grows, which is when a
--- limit that refused admits again. The second is the sealed token with STATUS
--- 0, and 1 of "report", else empty.
+-- limit that refused admits again. Where something is reserved the account's
+-- longest limit tells in both what this team can have of it. The second is the
+-- sealed token with STATUS 0, and 1 of "report", else empty.
 --
 -- Where ARGV 6 is there, a third tells, as an integer, how many were admitted:
 -- the first so many of those that ask, each charged in all buckets, the others
 -- in none. STATUS is that of the first, REMAINING is what the last has left.
+-- Where ARGV 7 is there, a fourth tells how many of the admitted, again the
+-- first, were charged to the team's reserve. The others were to what is shared,
+-- if something is reserved.
 --
 -- STATUS  0  admitted, or would be
 --         1  over quota
@@ -32,6 +40,7 @@
 --         5  the account is being moved: read anew whose it is
 
 local NAMES = { nil, "c", "w", "a", "t" }
+local CALLS, ACCOUNT, TEAM, RESERVE, SHARED = 2, 4, 5, 6, 7
 
 local now = clock()
 local now_ms = floor(now / 1000)
@@ -39,19 +48,31 @@ local reporting = ARGV[1] == "report"
 local charging = reporting or ARGV[1] == "charge"
 local deadline = tonumber(ARGV[2])
 local room = tonumber(ARGV[6] or 1)
+local last = min(#KEYS, TEAM)
+local reserve, reserved, by_reserve = 0, 0, 0
 
 if not (charging or ARGV[1] == "peek") or not deadline
-   or #KEYS < 2 or #ARGV < max(3, #KEYS)
+   or not (last == CALLS or last == TEAM) or #ARGV < max(3, last)
    or not room or room < 1 or room % 1 ~= 0
 then
     fail("bad arguments for", KEYS[1])
+end
+
+if last == TEAM and ARGV[7] and ARGV[7] ~= "0 0" then
+    local _, _, one, all = find(ARGV[7], "^(%d+) (%d+)$")
+
+    reserve, reserved = tonumber(one), tonumber(all)
+
+    if not one or reserved == 0 or reserve > reserved or #KEYS < SHARED then
+        fail("bad reserves for", KEYS[ACCOUNT])
+    end
 end
 
 
 local function answer(status, version, expires, token, limits)
     return { status .. format(" %.0f ", now_ms) .. version .. " " .. expires
              .. (limits or ""), token or "",
-             ARGV[6] and (limits and room or 0) }
+             ARGV[6] and (limits and room or 0), ARGV[7] and by_reserve }
 end
 
 
@@ -61,7 +82,7 @@ end
 
 local buckets = {}
 
-for i = 2, #KEYS do
+for i = CALLS, reserved > 0 and SHARED or last do
     local bucket = read_bucket(KEYS[i], redis.call("GET", KEYS[i]))
 
     -- A mark that lies further ahead than any is made is of a clock that was
@@ -94,7 +115,7 @@ end
 
 local limits = { nil, record[5], record[6], ARGV[4], ARGV[5] }
 
-for i = 2, #KEYS do
+for i = CALLS, last do
     local text, bucket = limits[i], buckets[i]
 
     if text and text ~= "" then
@@ -110,12 +131,85 @@ for i = 2, #KEYS do
 end
 
 
+-- Splits the account's longest limit: the team's reserve goes first, then what
+-- is left to all beside the reserves. The account's own ring counts both.
+
+local pools, longest = {}
+
+local function split(account)
+    for j = 1, account and #account.rings or 0 do
+        if not longest or account.rings[j].w > longest.w then
+            longest = account.rings[j]
+        end
+    end
+
+    if not longest then
+        fail("reserves without a limit for", KEYS[ACCOUNT])
+    end
+
+    if not buckets[SHARED].value then
+        begin_as(buckets[SHARED], longest)
+    end
+
+    for i, n in pairs({
+        [RESERVE] = reserve > 0 and reserve or nil,
+        [SHARED] = max(longest.n - reserved, 0)
+    }) do
+        fit(buckets[i], format("%d/%d", n, longest.w), now)
+        pools[i] = buckets[i].rings[1]
+    end
+end
+
+
+local function left_of(ring)
+    local n, total = ring.n, ring.total
+
+    return n > total and n - total or 0, reset_ms(ring, now)
+end
+
+
+-- The same of the account's longest limit, where it is split: the least of
+-- what the account has and what the team may take of it.
+
+local function team_left(ring)
+    local left, reset = left_of(ring)
+    local sum, soonest = 0
+
+    for _, part in pairs(pools) do
+        local more, grows = left_of(part)
+
+        sum = sum + more
+
+        if part.n > 0 and grows > 0 then
+            soonest = min(soonest or grows, grows)
+        end
+    end
+
+    soonest = soonest or (sum == 0 and ring.w * 1000 or 0)
+
+    if sum > left then
+        return left, reset
+    end
+
+    if sum == left then
+        return left, (reset == 0 or soonest == 0) and 0 or max(reset, soonest)
+    end
+
+    return sum, soonest
+end
+
+
 -- A bucket whose slots are still the current ones is changed in place.
+
+local function changed(bucket)
+    return bucket.moved or bucket.refitted or bucket.mark ~= 0
+end
+
 
 local function store(bucket)
     local heads = ""
 
-    if bucket.moved or bucket.refitted or bucket.mark ~= 0 then
+    if changed(bucket) then
         bucket.mark = 0
         redis.call("SET", bucket.key, value_of(bucket), "PX",
                    format("%.0f", life_of(bucket)))
@@ -130,33 +224,59 @@ local function store(bucket)
 end
 
 
+-- Even a refusal stores rings that were made or dated anew, else they would
+-- begin again with each request, and a full one never end. What is shared is
+-- "kept" when a reserve is charged: see begin_as().
+
+local function charge(bucket, count, kept)
+    for j = 1, #bucket.rings do
+        local ring = bucket.rings[j]
+
+        ring.total = ring.total + count
+        ring.current = ring.current + count
+    end
+
+    if count > 0 or (kept and changed(bucket))
+       or (charging and (bucket.redated or (bucket.refitted and bucket.value)))
+    then
+        store(bucket)
+    end
+end
+
+
+if reserved > 0 then
+    local own, shared
+
+    split(buckets[ACCOUNT])
+
+    own = pools[RESERVE] and left_of(pools[RESERVE]) or 0
+    shared = left_of(pools[SHARED])
+
+    room = min(room, own + shared)
+    by_reserve = min(room, own)
+
+    charge(buckets[RESERVE], charging and by_reserve or 0)
+    charge(buckets[SHARED], charging and room - by_reserve or 0,
+           charging and by_reserve > 0)
+end
+
+
 local admitted = room > 0
 local charged = charging and room or 0
 local text = ""
 
-for i = 2, #KEYS do
+for i = CALLS, last do
     local bucket = buckets[i]
 
     if bucket then
-        -- Even a refusal stores rings that were made or dated anew, else
-        -- they would begin again with each request, and a full one never end.
-        local repaired = bucket.redated
-                         or (bucket.refitted and bucket.value)
+        charge(bucket, charged)
 
         for j = 1, #bucket.rings do
             local ring = bucket.rings[j]
-            local n, total = ring.n, ring.total + charged
+            local left, reset = (ring == longest and team_left or left_of)(ring)
 
-            ring.total = total
-            ring.current = ring.current + charged
-
-            text = text .. format(" %s %d %d %d %d", NAMES[i], n, ring.w,
-                                  n > total and n - total or 0,
-                                  reset_ms(ring, now))
-        end
-
-        if charged > 0 or (charging and repaired) then
-            store(bucket)
+            text = text .. format(" %s %d %d %d %d", NAMES[i], ring.n, ring.w,
+                                  left, reset)
         end
     end
 end

@@ -8,11 +8,11 @@
 #include "pinaud_keys.h"
 
 
-#define PINAUD_KEY_BUCKET  "pinaud:bucket:{"
-
-
 static size_t pinaud_key_tagged(char *to, const char *prefix,
     const char *name, size_t len);
+static size_t pinaud_key_of(char *to, const char *prefix, const char *name,
+    size_t len, const char *part, size_t part_len);
+static size_t pinaud_key_part(char *to, const char *part, size_t len);
 static char *pinaud_key_add(char *to, const char *text, size_t len);
 
 
@@ -101,13 +101,8 @@ size_t
 pinaud_key_account_bucket(char *to, const char *name, size_t len,
     const char *account, size_t account_len)
 {
-    char  *p;
-
-    p = to + pinaud_key_tagged(to, PINAUD_KEY_BUCKET, name, len);
-    p = pinaud_key_add(p, ":", 1);
-    p = pinaud_key_add(p, account, account_len);
-
-    return (size_t) (p - to);
+    return pinaud_key_of(to, "pinaud:bucket:{", name, len, account,
+                         account_len);
 }
 
 
@@ -116,13 +111,34 @@ pinaud_key_team_bucket(char *to, const char *name, size_t len,
     const char *account, size_t account_len, const char *team,
     size_t team_len)
 {
-    char  *p;
+    size_t  n;
 
-    p = to + pinaud_key_account_bucket(to, name, len, account, account_len);
-    p = pinaud_key_add(p, ":", 1);
-    p = pinaud_key_add(p, team, team_len);
+    n = pinaud_key_account_bucket(to, name, len, account, account_len);
 
-    return (size_t) (p - to);
+    return n + pinaud_key_part(to + n, team, team_len);
+}
+
+
+size_t
+pinaud_key_reserve(char *to, const char *name, size_t len,
+    const char *account, size_t account_len, const char *team,
+    size_t team_len)
+{
+    size_t  n;
+
+    n = pinaud_key_of(to, "pinaud:reserve:{", name, len, account,
+                      account_len);
+
+    return n + pinaud_key_part(to + n, team, team_len);
+}
+
+
+size_t
+pinaud_key_shared(char *to, const char *name, size_t len,
+    const char *account, size_t account_len)
+{
+    return pinaud_key_of(to, "pinaud:shared:{", name, len, account,
+                         account_len);
 }
 
 
@@ -130,13 +146,7 @@ size_t
 pinaud_key_refund(char *to, const char *name, size_t len, const char *id,
     size_t id_len)
 {
-    char  *p;
-
-    p = to + pinaud_key_tagged(to, "pinaud:refund:{", name, len);
-    p = pinaud_key_add(p, ":", 1);
-    p = pinaud_key_add(p, id, id_len);
-
-    return (size_t) (p - to);
+    return pinaud_key_of(to, "pinaud:refund:{", name, len, id, id_len);
 }
 
 
@@ -162,6 +172,28 @@ pinaud_key_tagged(char *to, const char *prefix, const char *name, size_t len)
     p = pinaud_key_add(p, "}", 1);
 
     return (size_t) (p - to);
+}
+
+
+/* A key of something that a credential has: an account, a request. */
+
+static size_t
+pinaud_key_of(char *to, const char *prefix, const char *name, size_t len,
+    const char *part, size_t part_len)
+{
+    size_t  n;
+
+    n = pinaud_key_tagged(to, prefix, name, len);
+
+    return n + pinaud_key_part(to + n, part, part_len);
+}
+
+
+static size_t
+pinaud_key_part(char *to, const char *part, size_t len)
+{
+    return (size_t) (pinaud_key_add(pinaud_key_add(to, ":", 1), part, len)
+                     - to);
 }
 
 

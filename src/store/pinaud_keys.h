@@ -51,6 +51,15 @@ size_t pinaud_key_team_bucket(char *to, const char *name, size_t len,
     const char *account, size_t account_len, const char *team,
     size_t team_len);
 
+/* pinaud:reserve:{NAME}:ID:TEAM  bucket of a team's reserve on the account */
+size_t pinaud_key_reserve(char *to, const char *name, size_t len,
+    const char *account, size_t account_len, const char *team,
+    size_t team_len);
+
+/* pinaud:shared:{NAME}:ID  bucket of what no team of the account reserves */
+size_t pinaud_key_shared(char *to, const char *name, size_t len,
+    const char *account, size_t account_len);
+
 /* pinaud:refund:{NAME}:ID  mark that a charge was given back */
 size_t pinaud_key_refund(char *to, const char *name, size_t len,
     const char *id, size_t id_len);

@@ -9,8 +9,10 @@
 #include "pinaud_limits.h"
 
 
-#define PINAUD_LIMIT_N_MAX       1000000
 #define PINAUD_LIMIT_WINDOW_MAX  86400
+
+#define PINAUD_RESERVE_WORD  "reserve="
+#define PINAUD_RESERVE_LEN   (sizeof(PINAUD_RESERVE_WORD) - 1)
 
 
 static size_t pinaud_limits_number(const char *text, size_t len,
@@ -133,6 +135,87 @@ pinaud_limits_write(const pinaud_limits_t *limits, char *to)
     }
 
     return (size_t) (p - to);
+}
+
+
+/* The word of a reserve is the last one, and begins no limit. */
+
+int
+pinaud_team_read(pinaud_limits_t *limits, unsigned *reserve,
+    const char *text, size_t len)
+{
+    size_t  at;
+
+    *reserve = 0;
+
+    for (at = len; at > 0 && text[at - 1] != ' '; at--) {
+        /* void */
+    }
+
+    if (len - at >= PINAUD_RESERVE_LEN
+        && memcmp(text + at, PINAUD_RESERVE_WORD, PINAUD_RESERVE_LEN) == 0)
+    {
+        if (pinaud_reserve_read(reserve, text + at + PINAUD_RESERVE_LEN,
+                                len - at - PINAUD_RESERVE_LEN)
+            != 0)
+        {
+            return -1;
+        }
+
+        if (at == 1) {
+            return -1;
+        }
+
+        len = at ? at - 1 : 0;
+    }
+
+    return pinaud_limits_read(limits, text, len);
+}
+
+
+size_t
+pinaud_team_write(const pinaud_limits_t *limits, unsigned reserve, char *to)
+{
+    size_t  len;
+
+    len = pinaud_limits_write(limits, to);
+
+    if (reserve) {
+        len += (size_t) sprintf(to + len, "%s" PINAUD_RESERVE_WORD "%u",
+                                len ? " " : "", reserve);
+    }
+
+    return len;
+}
+
+
+int
+pinaud_reserve_read(unsigned *reserve, const char *text, size_t len)
+{
+    size_t  used;
+
+    used = pinaud_limits_number(text, len, reserve);
+
+    return (used != 0 && used == len && *reserve >= 1
+            && *reserve <= PINAUD_LIMIT_N_MAX) ? 0 : -1;
+}
+
+
+const pinaud_limit_t *
+pinaud_limits_longest(const pinaud_limits_t *limits)
+{
+    unsigned               i;
+    const pinaud_limit_t  *longest;
+
+    longest = NULL;
+
+    for (i = 0; i < limits->count; i++) {
+        if (longest == NULL || limits->limit[i].window > longest->window) {
+            longest = &limits->limit[i];
+        }
+    }
+
+    return longest;
 }
 
 

@@ -18,6 +18,8 @@
 
 #define PINAUD_LIMITS_MAX   4          /* a bucket */
 #define PINAUD_LIMITS_TEXT  64         /* of their record form, with zero */
+#define PINAUD_LIMIT_N_MAX  1000000
+#define PINAUD_TEAM_TEXT    (PINAUD_LIMITS_TEXT + sizeof(" reserve=1000000"))
 
 
 typedef struct {
@@ -46,6 +48,23 @@ const char *pinaud_limits_add(pinaud_limits_t *limits, const char *text,
  */
 int pinaud_limits_read(pinaud_limits_t *limits, const char *text, size_t len);
 size_t pinaud_limits_write(const pinaud_limits_t *limits, char *to);
+
+
+/*
+ * What an account's record says of a team: its limits and, where it has one,
+ * its reserve: "100/60 10/1 reserve=20". 0: no reserve. Writing returns the
+ * length; "to" has PINAUD_TEAM_TEXT bytes.
+ */
+int pinaud_team_read(pinaud_limits_t *limits, unsigned *reserve,
+    const char *text, size_t len);
+size_t pinaud_team_write(const pinaud_limits_t *limits, unsigned reserve,
+    char *to);
+
+/* A reserve, or the sum of them: 1 to 1,000,000. Returns 0, or -1. */
+int pinaud_reserve_read(unsigned *reserve, const char *text, size_t len);
+
+/* The limit of the longest window, which reserves are part of; or NULL. */
+const pinaud_limit_t *pinaud_limits_longest(const pinaud_limits_t *limits);
 
 
 #pragma GCC visibility pop

@@ -293,6 +293,19 @@ local function fit(bucket, limits, now)
 end
 
 
+-- What all teams share begins as the account's own ring. It is stored with
+-- each charge of a reserve, too: so where it is not there, no reserve counted
+-- for a whole window, and all that the account used was used from it.
+
+local function begin_as(bucket, ring)
+    bucket.refitted = true
+    bucket.rings = { {
+        w = ring.w, slot = ring.slot, age = ring.age, total = ring.total,
+        current = ring.current, body = body_of(ring)
+    } }
+end
+
+
 local function head_of(ring)
     return pack(HEAD_FORM, ring.w, ring.slot, ring.age, ring.total,
                 ring.current)

@@ -1,6 +1,7 @@
 -- Tells what is used of a bucket. Changes nothing.
 --
--- KEYS  the bucket
+-- KEYS  1 the bucket; 2 of what an account's teams share: the account's, as
+--       which it begins
 -- ARGV  its limits, as records hold them
 --
 -- Reply: four integers for each limit: N, W, used, and the milliseconds until
@@ -9,6 +10,19 @@
 local bucket = read_bucket(KEYS[1], redis.call("GET", KEYS[1]))
 local now = clock()
 local reply = {}
+
+if KEYS[2] and not bucket.value then
+    local account = read_bucket(KEYS[2], redis.call("GET", KEYS[2]))
+    local w = tonumber(string.match(ARGV[1], "/(%d+)"))
+
+    bring(account, now)
+
+    for _, ring in ipairs(account.rings) do
+        if ring.w == w then
+            begin_as(bucket, ring)
+        end
+    end
+end
 
 fit(bucket, ARGV[1], now)
 

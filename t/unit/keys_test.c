@@ -113,6 +113,12 @@ keys(void **state)
           "pinaud:bucket:{main}:549");
     check(pinaud_key_team_bucket(key, "mainXX", 4, "549XX", 3, "growthX", 6),
           "pinaud:bucket:{main}:549:growth");
+    check(pinaud_key_reserve(key, "mainXX", 4, "549XX", 3, "growthX", 6),
+          "pinaud:reserve:{main}:549:growth");
+    check(pinaud_key_shared(key, "mainXX", 4, "549XX", 3),
+          "pinaud:shared:{main}:549");
+    check(pinaud_key_refund(key, "mainXX", 4, "0a1bX", 4),
+          "pinaud:refund:{main}:0a1b");
 }
 
 
@@ -125,6 +131,8 @@ longest_key(void **state)
 
     check(pinaud_key_team_bucket(key, NAME64, 64, ID18, 18, NAME64, 64),
           "pinaud:bucket:{" NAME64 "}:" ID18 ":" NAME64);
+    check(pinaud_key_reserve(key, NAME64, 64, ID18, 18, NAME64, 64),
+          "pinaud:reserve:{" NAME64 "}:" ID18 ":" NAME64);
 }
 
 

@@ -185,6 +185,64 @@ longest(void **state)
 }
 
 
+static void
+teams(void **state)
+{
+    char             text[PINAUD_TEAM_TEXT];
+    size_t           i;
+    unsigned         reserve;
+    pinaud_limits_t  limits;
+
+    static const char  *const good[] = {
+        "", "100/60", "100/60 10/1", "reserve=1", "100/60 10/1 reserve=20",
+        "1000000/86400 1000000/86399 1000000/86398 1000000/86397 "
+        "reserve=1000000"
+    };
+
+    static const char  *const bad[] = {
+        "reserve=", "reserve=0", "reserve=01", "reserve=1000001",
+        "reserve=-1", "reserve=1 ", " reserve=1", "reserve=1 5/60",
+        "reserve=1 reserve=2", "5/60  reserve=1", "5/60reserve=1",
+        "5/60 reserve", "5/60 Reserve=1", "5/60 x", "5/60 ", "5/60 reserve=1x"
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        assert_int_equal(pinaud_team_read(&limits, &reserve, good[i],
+                                          strlen(good[i])), 0);
+        assert_int_equal(pinaud_team_write(&limits, reserve, text),
+                         strlen(good[i]));
+        assert_string_equal(text, good[i]);
+    }
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(pinaud_team_read(&limits, &reserve, bad[i],
+                                          strlen(bad[i])), -1);
+    }
+
+    assert_int_equal(pinaud_team_read(&limits, &reserve, "5/60 reserve=78",
+                                      14), 0);
+    assert_int_equal(reserve, 7);
+    assert_int_equal(limits.count, 1);
+}
+
+
+static void
+longest_limit(void **state)
+{
+    pinaud_limits_t  limits = { .count = 0 };
+
+    (void) state;
+
+    assert_null(pinaud_limits_longest(&limits));
+    assert_null(add(&limits, "400/60s"));
+    assert_null(add(&limits, "7/1h"));
+    assert_null(add(&limits, "9/1s"));
+    assert_int_equal(pinaud_limits_longest(&limits)->n, 7);
+}
+
+
 int
 main(void)
 {
@@ -195,6 +253,8 @@ main(void)
         cmocka_unit_test(reads),
         cmocka_unit_test(reads_no_other),
         cmocka_unit_test(longest),
+        cmocka_unit_test(teams),
+        cmocka_unit_test(longest_limit),
     };
 
     return cmocka_run_group_tests_name("limits", tests, NULL, NULL);

@@ -10,12 +10,17 @@ package Pinaud::Quota;
 #   $quota->credential('main', limits => '400/60');     a record with a token
 #   my $reply = $quota->admit(credential => 'main', account => 1,
 #       team => 'a', account_limits => '10/60', team_limits => '',
-#       mode => 'peek', deadline => $ms);               no account: a read
+#       reserves => '5 8', mode => 'peek', deadline => $ms);
+#                                                       no account: a read
 #   $reply->{status}; $reply->{now}; $reply->{version}; $reply->{expires};
 #   $reply->{token}; $reply->{limits}{a60}{remaining};  and n, w, reset
 #   $quota->admit(count => 5)->{admitted};              so many at once
+#   $quota->admit(reserves => '5 8')->{reserved};       how many by a reserve
 #   $quota->run('refund', [@keys], [@args]);            dies with its error
 #   $quota->refused('usage', [@keys], [@args]);         the error's text
+#   $quota->begin(limits => '400/60');   anew: an empty Redis, credential main
+#   $quota->unchanged(sub { ... }, 'what'); a test that nothing is changed
+#   $quota->reset_of($w, $age);          RESET of a request "age" slots ago
 #   $quota->snapshot;                                   all that Redis holds
 #   $quota->redis;
 
@@ -24,6 +29,7 @@ use strict;
 
 use Pinaud::Process;
 use Pinaud::Redis;
+use Test::More ();
 
 
 # In the middle of things: no window's slot begins here
@@ -134,7 +140,9 @@ sub keys_of {
     my @keys = ("pinaud:credential:{$name}", "pinaud:calls:{$name}");
 
     push @keys, "pinaud:writes:{$name}", "pinaud:bucket:{$name}:$ask{account}",
-        "pinaud:bucket:{$name}:$ask{account}:$ask{team}"
+        "pinaud:bucket:{$name}:$ask{account}:$ask{team}",
+        "pinaud:reserve:{$name}:$ask{account}:$ask{team}",
+        "pinaud:shared:{$name}:$ask{account}"
         if defined $ask{account};
 
     return @keys;
@@ -146,7 +154,8 @@ sub args_of {
 
     return ($ask{mode} // 'charge', $ask{deadline} // 0, $ask{id} // 'id',
         $ask{account_limits} // '', $ask{team_limits} // '',
-        $ask{count} // ());
+        $ask{count} // (defined $ask{reserves} ? 1 : ()),
+        $ask{reserves} // ());
 }
 
 
@@ -161,7 +170,7 @@ sub admit {
         or die "not an answer: $reply->[0]";
 
     my %answer = (text => $reply->[0], token => $reply->[1], limits => {},
-        admitted => $reply->[2]);
+        admitted => $reply->[2], reserved => $reply->[3]);
     @answer{qw(status now version expires)} = split / /, $head;
 
     while ($rest =~ / (.) (\d+) (\d+) (\d+) (\d+)/g) {
@@ -179,6 +188,42 @@ sub admitted {
     my ($self, $times, %ask) = @_;
 
     return scalar grep { $self->admit(%ask)->{status} == 0 } 1 .. $times;
+}
+
+
+# A test begins with an empty Redis and one credential.
+
+sub begin {
+    my ($self, %field) = @_;
+
+    $self->{redis}->cmd('FLUSHALL');
+    $self->set(START);
+    $self->credential('main', %field);
+}
+
+
+# Nothing that Redis holds is changed by "code".
+
+sub unchanged {
+    my ($self, $code, $name) = @_;
+
+    my $before = $self->snapshot;
+    $code->();
+    Test::More::is_deeply($self->snapshot, $before,
+        "$name: nothing is changed");
+}
+
+
+sub slot_of { int($_[0]->now / ($_[1] * 12500)) }
+
+
+# The end, in ms from now, of what counts a request made "age" slots ago.
+
+sub reset_of {
+    my ($self, $w, $age) = @_;
+
+    my $us = ($self->slot_of($w) - ($age // 0) + 83) * $w * 12500 - $self->now;
+    return int(($us + 999) / 1000);
 }
 
 
