@@ -46,7 +46,7 @@ use constant {
 # Requests of the two runs under callgrind, over so many connections
 use constant { SHORT_RUN => 480, LONG_RUN => 2080, LANES => 16 };
 
-my %opt = (pairs => 7, seconds => 3, connections => 32, instructions => 1,
+my %opt = (pairs => 7, seconds => 3, connections => 64, instructions => 1,
     load => 1);
 
 GetOptions(\%opt, 'pairs=i', 'seconds=i', 'only=s', 'instructions!', 'load!')
@@ -63,6 +63,8 @@ my $cores = () = slurp('/proc/cpuinfo') =~ /^processor/mg;
 my $taskset = $cores > 1 && first_in_path('taskset');
 my $wrk = first_in_path('wrk') or give_up('wrk is not installed');
 my $missed = 0;
+
+Pinaud::Nginx::no_tests();
 
 my $tls = Pinaud::TLS->new;
 my $redis = Pinaud::Redis->new;
