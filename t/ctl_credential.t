@@ -160,6 +160,7 @@ is_deeply { %{ $r->{json} }, expires => 0, expires_in => 0 }, {
     version => 2, expires => 0, expires_in => 0, scope => undef,
     fingerprint => $print, sealed_by => $id, client_id => '1234',
     refresh_token => { version => 2, expires => undef }, accounts => [],
+    cooldown => undef, cooldown_all => undef,
 }, 'show --json: all of it';
 
 $r = done($ctl, 0, qr/^CREDENTIAL +TIER +LIMIT .*\nmain +standard .* ready\nt1 .* no token\n/,

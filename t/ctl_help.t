@@ -35,7 +35,7 @@ for my $args (['help'], ['--help'], ['-h']) {
     unlike $r->{out}, qr/.{81}/, "@$args: fits a terminal";
 }
 
-for my $noun (qw(seal-key credential account team policy usage validate)) {
+for my $noun (qw(seal-key credential account team policy usage cooldown validate)) {
     for my $args (["help", $noun], [$noun, '--help'], [$noun, '-h']) {
         my $r = $ctl->run(@$args, $none);
 
@@ -62,7 +62,7 @@ for my $command (grep { / / } @commands) {
 my $all = join '', map { $ctl->run('help', @$_)->{out} } [], map { [$_] }
     qw(seal-key credential account team policy usage validate);
 
-unlike $all, qr/\b(agent|authorize|refresh NAME|reseal|doctor|cooldown|watch)\b/,
+unlike $all, qr/\b(agent|authorize|refresh NAME|reseal|doctor|watch)\b/,
     'help tells of nothing that is not there';
 
 my @wrong = (

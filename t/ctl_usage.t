@@ -27,12 +27,13 @@ sub admit {
     my ($credential, %opt) = @_;
 
     my $team = $opt{team} // 'growth';
-    my $reply = $redis->cmd('EVAL', $admit, 7,
+    my $reply = $redis->cmd('EVAL', $admit, 8,
         "pinaud:credential:{$credential}", "pinaud:calls:{$credential}",
         "pinaud:writes:{$credential}", "pinaud:bucket:{$credential}:$id",
         "pinaud:bucket:{$credential}:$id:$team",
         "pinaud:reserve:{$credential}:$id:$team",
-        "pinaud:shared:{$credential}:$id", 'charge', 0, 'test',
+        "pinaud:shared:{$credential}:$id", "pinaud:cooldown:{$credential}",
+        'charge', 0, 'test',
         $opt{account} // '', $opt{limits} // '', 1, $opt{reserves} // '0 0');
 
     return (split / /, $reply->[0])[0];
@@ -173,13 +174,56 @@ is admit('main', %brand), 0, 'moved: and then goes on';
 $ctl->must(qw(account put), $id, qw(--credential other));
 $ctl->must(qw(team put brand --account), $id, qw(--reserve none));
 
+# cooldowns
+
+my $now = ($redis->cmd('TIME'))->[0] * 1000;
+
+done($ctl, 0, "Nothing to change.\n", '', 'cooldown clear: none',
+    qw(cooldown clear other));
+$redis->cmd('HSET', 'pinaud:cooldown:{other}', writes => $now + 90_000,
+    all => $now + 30_000);
+is admit('other', %growth), 1, 'cooldown: nothing goes';
+like $ctl->must('usage', $id)->{out},
+    qr/^credential other +cooldown +- +0 +1m \d+s\ncredential other, all calls +cooldown +- +0 +[23]\d\.\ds$/m,
+    'usage: cooldowns';
+$r = $ctl->must('usage', $id, '--json')->{json};
+is_deeply [map { "$_->{bucket} $_->{limits}[0]{left}" }
+    grep { $_->{bucket} =~ /cooldown/ } @$r],
+    ['cooldown 0', 'cooldown-all 0'], 'usage --json: cooldowns';
+like $ctl->must(qw(credential show other))->{out},
+    qr/^cooldown +until \d{4}-.*Z \(in 1m \d+s\)\ncooldown-all +until .*Z \(in [23]\d\.\ds\)$/m,
+    'credential show: cooldowns';
+$r = $ctl->must(qw(credential show other --json))->{json};
+like "@$r{qw(cooldown cooldown_all)}", qr/^(\d{4}-[^ ]*Z) (?!\1)\d{4}-[^ ]*Z$/,
+    'credential show --json: cooldowns';
+done($ctl, 0, qr/\Acooldown other: deleted\n  writes +until .* → none\n  all calls +until .* → none\n\z/,
+    '', 'cooldown clear', qw(cooldown clear other));
+is $redis->cmd('EXISTS', 'pinaud:cooldown:{other}'), 0, 'cooldown clear: gone';
+is admit('other', %growth), 0, 'cooldown clear: on it goes';
+unlike $ctl->must('usage')->{out}, qr/cooldown/, 'usage: none is told';
+is $ctl->must(qw(credential show other --json))->{json}{cooldown}, undef,
+    'credential show --json: none';
+
+# one of a clock that was set back since is none
+$redis->cmd('HSET', 'pinaud:cooldown:{other}', writes => $now + 180_000);
+unlike $ctl->must('usage')->{out}, qr/cooldown/, 'usage: later than any can end';
+$redis->cmd('HSET', 'pinaud:cooldown:{other}', writes => 'x');
+done($ctl, 3, '', qr/pinaud:cooldown:\{other\} holds something else than a cooldown/,
+    'usage: a damaged cooldown', 'usage', $id);
+$redis->cmd('DEL', 'pinaud:cooldown:{other}');
+
+done($ctl, 1, '', qr/there is no credential none$/,
+    'cooldown clear: no such credential', qw(cooldown clear none));
+done($ctl, 2, '', qr/a credential's name is 1 to 64/, 'cooldown clear: no name',
+    'cooldown', 'clear', 'a b');
+
 # changed limits and deleted teams give no new quota
 
 $ctl->must(qw(account put), $id, qw(--limit 30/30s));
-is_deeply used($id)->{"account other $id"}, [10], 'a new window starts full';
+is_deeply used($id)->{"account other $id"}, [11], 'a new window starts full';
 $ctl->must(qw(team delete growth));
 $ctl->must(qw(team put growth --account), $id, qw(--limit 10/60s));
-is_deeply used($id)->{"team other $id growth"}, [7],
+is_deeply used($id)->{"team other $id growth"}, [8],
     'a team made anew goes on counting';
 
 # wrong

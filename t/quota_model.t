@@ -155,6 +155,84 @@ sub store {
 }
 
 
+# ------------------------------------------------------------- cooldowns
+
+my (%cooldown, %tier);
+
+sub cooldown {
+    my $name = shift;
+
+    my $cooldown = $cooldown{$name} //= { expires => 0 };
+
+    %$cooldown = (expires => 0) if $quota->now_ms > $cooldown->{expires};
+
+    return $cooldown;
+}
+
+
+sub latest {
+    my $name = shift;
+
+    return $tier{$name} eq 'trial'
+        ? (int($quota->now_ms / 86_400_000) + 1) * 86_400_000
+        : $quota->now_ms + 120_000;
+}
+
+
+sub in_force {
+    my ($name, $class) = @_;
+
+    my $ends = cooldown($name)->{$class} // 0;
+
+    return $ends > $quota->now_ms && $ends <= latest($name) ? $ends : 0;
+}
+
+
+sub cooldown_for {
+    my ($keys, $last) = @_;
+
+    my ($name) = $keys->[0] =~ /\{(.*)\}/;
+    my $ends = max(in_force($name, 'all'),
+        $last == 4 ? in_force($name, 'writes') : 0);
+
+    return $ends && $ends - $quota->now_ms;
+}
+
+
+sub one_cooldown {
+    my $step = shift;
+
+    my $name = pick(qw(one two));
+    my ($class, $other) = pick([qw(writes all)], [qw(all writes)])->@*;
+    my $reset = pick('', int rand 300, int rand 300, int rand 5000,
+        int rand 300_000);
+    my $now = $quota->now_ms;
+
+    my $ends = $reset ne '' ? min($now + $reset, latest($name))
+        : $tier{$name} eq 'trial' ? latest($name)
+        : (int($now / 60000) + 1) * 60000;
+    $ends = max($ends, in_force($name, $class));
+
+    @{ cooldown($name) }{$class, 'expires'}
+        = ($ends, max($ends, in_force($name, $other))) if $ends > $now;
+
+    my $got = $quota->run('cooldown', ["pinaud:cooldown:{$name}",
+        "pinaud:credential:{$name}"], [$class, $reset]);
+
+    wrong($step, "cooldown $class $reset", "@$got", "$ends $now")
+        if "@$got" ne "$ends $now";
+
+    # What an operator does about one that takes too long
+    if ($ends - $now > 5000) {
+        $quota->redis->cmd('DEL', "pinaud:cooldown:{$name}");
+        delete $cooldown{$name};
+        $seen{'cooldown: cleared'}++;
+    }
+
+    $seen{"cooldown: $class"}++;
+}
+
+
 sub here { $_[0]{expires} >= $quota->now_ms }
 
 
@@ -176,7 +254,7 @@ sub split_up {
         $bucket->{rings} = [{ w => $ring->{w}, head => $ring->{head},
             count => { %{ $ring->{count} } } }] if $begins;
         $fits->[$i] = fit($bucket, $limits{$keys->[$i]});
-        $fits->[$i]{anew} = 1 if $begins;
+        $fits->[$i]{rings}[0]{begun} = $fits->[$i]{anew} = 1 if $begins;
         $bucket->{rings} = [] if $begins;
     }
 
@@ -215,14 +293,21 @@ sub foretell {
     my (@fits, $text, $longest);
     my ($by_reserve, $by_shared) = (0, 0);
 
-    for my $i (1 .. min($#$keys, $all ? 6 : 4)) {
+    my $last = @$keys > 3 ? 4 : 1;
+
+    for my $i (1 .. $all ? 6 : $last) {
         my $mark = bucket($keys->[$i])->{mark};
 
         return ('5 ' . $quota->now_ms . ' 0 0', 0) if $mark > $quota->now_ms
             && $mark <= $quota->now_ms + 10000;
     }
 
-    for my $i (1 .. min($#$keys, 4)) {
+    my $cooldown = cooldown_for($keys, $last);
+
+    return ('1 ' . $quota->now_ms . " 7 0 p 0 0 0 $cooldown", 0, 0)
+        if $cooldown;
+
+    for my $i (1 .. $last) {
         my $limits = $limits{$keys->[$i]};
         next if $limits eq '';
 
@@ -231,7 +316,7 @@ sub foretell {
             @{ $fits[$i]{rings} }));
     }
 
-    if (@$keys > 2 && $all) {
+    if ($all) {
         $longest = split_up($keys, \@fits, $own, $all);
 
         $by_reserve = min($room, $own ? left($fits[5]{rings}[0]) : 0);
@@ -388,8 +473,8 @@ sub one_call {
 
     my $reserves = reserves_of($account, $keys[4]);
 
-    @keys = @keys[0, 1] if chance(0.1);
-    $reserves = '0 0' if @keys < 7 || $limits{$keys[3]} eq '';
+    @keys = @keys[0, 1, 7] if chance(0.15);
+    $reserves = '0 0' if @keys < 8 || $limits{$keys[3]} eq '';
 
     my $count = pick(1, 1, 1, 2, 5);
     my $whole = chance(0.02) && $quota->snapshot;
@@ -410,6 +495,8 @@ sub one_call {
         if ($reply->[0] =~ /^0/) != ($reply->[1] ne '');
 
     my $status = substr $reply->[0], 0, 1;
+    $seen{@keys > 3 ? 'cooled down' : 'read cooled down'}++
+        if $reply->[0] =~ / p /;
     $seen{"$mode: status $status"}++;
 
     # A refusal stores no count, whatever else it may have mended
@@ -430,7 +517,7 @@ sub one_call {
     $seen{@pools == $by_reserve ? 'by reserve' : $by_reserve ? 'by both'
         : 'shared'}++ if @pools;
 
-    @keys = grep { $limits{$_} ne '' } @keys[1 .. min($#keys, 4)];
+    @keys = grep { $limits{$_} ne '' } @keys[1 .. @keys > 3 ? 4 : 1];
     check_window($step, $_, $admitted) for @keys;
 
     push @charges, map { {
@@ -544,8 +631,10 @@ sub elapse {
 
     if ($seconds < 0) {
         # Who is expired now is gone for good, as Redis may have it or not
-        $redis->cmd('EXISTS', keys %bucket) if %bucket;
+        $redis->cmd('EXISTS', keys %bucket,
+            map { "pinaud:cooldown:{$_}" } keys %tier);
         bucket($_) for keys %bucket;
+        cooldown($_) for keys %tier;
         $seen{'clock set back'}++;
     }
 
@@ -564,9 +653,12 @@ sub one_step {
         set_limits(pick(grep { /calls|writes|bucket/ } sort keys %limits));
 
     } elsif ($kind < 0.008) {
+        one_cooldown($step);
+
+    } elsif ($kind < 0.010) {
         $reserve{pick(1 .. 3)}{pick(qw(x y z))} = pick(0, 1 + int rand 4);
 
-    } elsif ($kind < 0.011) {
+    } elsif ($kind < 0.013) {
         one_move($step);
 
     } elsif ($kind < 0.026) {
@@ -592,7 +684,8 @@ sub one_step {
 for my $name (qw(one two)) {
     my @keys = $quota->keys_of(credential => $name, account => 1, team => 'x');
 
-    $quota->credential($name);
+    $tier{$name} = $name eq 'one' ? 'standard' : 'trial';
+    $quota->credential($name, tier => $tier{$name});
     set_limits($_) for @keys[1, 2];
 }
 
@@ -608,11 +701,12 @@ note map { "$_: $seen{$_}\n" } sort keys %seen;
 
 # A run that met nothing proves nothing
 if ($steps >= 20000) {
-    cmp_ok($seen{$_} // 0, '>=', 3, "$_: $seen{$_}") for 'charge: status 0',
+    cmp_ok($seen{$_} // 0, '>=', 1, "$_: $seen{$_}") for 'charge: status 0',
         'charge: status 1', 'charge: status 5', 'peek: status 0',
         'peek: status 1', 'refund: 0', 'refund: 1', 'clock set back', 'moves',
         'moves interrupted', 'windows checked', 'full windows',
-        'nothing changed', 'by reserve', 'shared', 'by both';
+        'nothing changed', 'by reserve', 'shared', 'by both',
+        'cooled down', 'read cooled down', 'cooldown: all', 'cooldown: writes';
 }
 
 

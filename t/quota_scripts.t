@@ -32,7 +32,7 @@ sub reset_of { $quota->reset_of(@_) }
 begin('an answer', limits => '400/60', limits_all => '100/1', version => 12,
     expires => 1_900_000_000);
 
-is_deeply($redis->cmd('EVALSHA', $quota->{sha}{admit}, 7,
+is_deeply($redis->cmd('EVALSHA', $quota->{sha}{admit}, 8,
     $quota->keys_of(@call), $quota->args_of(@call,
         account_limits => '50/60 9/3600', team_limits => '20/86400')),
     [ join(' ', 0, $quota->now_ms, 12, 1_900_000_000,
@@ -399,7 +399,7 @@ is($quota->admitted(3), 3, 'three before');
 $redis->cmd('SCRIPT', 'FLUSH');
 like($quota->refused('admit', [$quota->keys_of], [$quota->args_of]),
     qr/^NOSCRIPT/, 'Redis forgot the script');
-$redis->cmd('EVAL', $quota->{text}{admit}, 2, $quota->keys_of,
+$redis->cmd('EVAL', $quota->{text}{admit}, 3, $quota->keys_of,
     $quota->args_of);
 is($quota->admitted(5), 1, 'but no count');
 $quota->load;

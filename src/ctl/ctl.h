@@ -241,6 +241,9 @@ redisReply *ctl_ask(ctl_t *ctl, ctl_words_t *words, int type);
 /* Seconds by Redis's clock. */
 int ctl_store_time(ctl_t *ctl, uint64_t *now);
 
+/* The same in milliseconds. */
+int ctl_store_time_ms(ctl_t *ctl, uint64_t *now);
+
 
 /* ctl_transaction.c */
 
@@ -298,6 +301,15 @@ typedef struct {
 } ctl_credential_t;
 
 
+/* Until when a credential rests, in ms of Redis's time; 0: it does not. */
+
+typedef struct {
+    uint64_t              now;
+    uint64_t              writes;
+    uint64_t              all;
+} ctl_cooldown_t;
+
+
 typedef struct {
     unsigned              exists:1;
     unsigned              client_secret:1;   /* there is one */
@@ -347,6 +359,16 @@ const char *ctl_key(ctl_t *ctl, size_t (*make)(char *to, const char *name,
     size_t len), const char *name);
 
 
+/* ctl_cooldown.c */
+
+int ctl_cooldown_read(ctl_t *ctl, const ctl_credential_t *credential,
+    ctl_cooldown_t *cooldown);
+
+/* "until 2026-11-24T10:00:00Z (in 12.3s)", or NULL of 0. */
+const char *ctl_cooldown_text(ctl_t *ctl, const ctl_cooldown_t *cooldown,
+    uint64_t ends);
+
+
 /* ctl_set.c: all records of a kind */
 
 /* Members of a set, sorted; each passes "check". */
@@ -390,6 +412,7 @@ extern const ctl_command_t  ctl_account_commands[];
 extern const ctl_command_t  ctl_team_commands[];
 extern const ctl_command_t  ctl_policy_commands[];
 extern const ctl_command_t  ctl_usage_commands[];
+extern const ctl_command_t  ctl_cooldown_commands[];
 extern const ctl_command_t  ctl_validate_commands[];
 
 int ctl_credential_put(ctl_t *ctl);

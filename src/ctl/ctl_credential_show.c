@@ -23,6 +23,7 @@ typedef struct {
 typedef struct {
     ctl_credential_t   credential;
     ctl_secret_t       secret;
+    ctl_cooldown_t     cooldown;
     ctl_state_t        state;
     uint64_t           now;
     const char       **accounts;
@@ -168,6 +169,10 @@ ctl_show(ctl_t *ctl, pinaud_keyring_t *ring)
     }
 
     if (rc == CTL_DONE) {
+        rc = ctl_cooldown_read(ctl, &shown.credential, &shown.cooldown);
+    }
+
+    if (rc == CTL_DONE) {
         rc = ctl_store_time(ctl, &shown.now);
     }
 
@@ -205,6 +210,10 @@ ctl_show_text(ctl_t *ctl, const ctl_shown_t *shown)
     ctl_line("tier", credential->tier);
     ctl_line("limit", ctl_limits_text(ctl, &credential->limits));
     ctl_line("limit-all", ctl_limits_text(ctl, &credential->limits_all));
+    ctl_line("cooldown", ctl_cooldown_text(ctl, &shown->cooldown,
+                                           shown->cooldown.writes));
+    ctl_line("cooldown-all", ctl_cooldown_text(ctl, &shown->cooldown,
+                                               shown->cooldown.all));
 
     if (credential->token) {
         ctl_line("version", ctl_number(ctl, credential->version));
@@ -261,6 +270,12 @@ ctl_show_json(ctl_t *ctl, const ctl_shown_t *shown)
     }
 
     json_object_set_new(object, "accounts", accounts);
+    json_object_set_new(object, "cooldown",
+                        ctl_json_time(ctl,
+                                      (shown->cooldown.writes + 999) / 1000));
+    json_object_set_new(object, "cooldown_all",
+                        ctl_json_time(ctl,
+                                      (shown->cooldown.all + 999) / 1000));
 
     return object;
 }

@@ -26,6 +26,7 @@ const ctl_command_t  *const ctl_nouns[] = {
     ctl_team_commands,
     ctl_policy_commands,
     ctl_usage_commands,
+    ctl_cooldown_commands,
     ctl_validate_commands,
     NULL
 };

@@ -394,8 +394,22 @@ ctl_store_lost(ctl_t *ctl)
 int
 ctl_store_time(ctl_t *ctl, uint64_t *now)
 {
+    int  rc;
+
+    rc = ctl_store_time_ms(ctl, now);
+    *now /= 1000;
+
+    return rc;
+}
+
+
+int
+ctl_store_time_ms(ctl_t *ctl, uint64_t *now)
+{
     redisReply   *reply;
     ctl_words_t  *words;
+
+    *now = 0;
 
     words = ctl_words(ctl, "TIME", NULL);
     reply = ctl_ask(ctl, words, REDIS_REPLY_ARRAY);
@@ -404,11 +418,14 @@ ctl_store_time(ctl_t *ctl, uint64_t *now)
         return CTL_STORE;
     }
 
-    if (reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING) {
+    if (reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING
+        || reply->element[1]->type != REDIS_REPLY_STRING)
+    {
         return ctl_store_refused(ctl, words, reply);
     }
 
-    *now = strtoull(reply->element[0]->str, NULL, 10);
+    *now = strtoull(reply->element[0]->str, NULL, 10) * 1000
+           + strtoull(reply->element[1]->str, NULL, 10) / 1000;
 
     return CTL_DONE;
 }

@@ -38,6 +38,9 @@ static int ctl_usage_all(ctl_t *ctl, ctl_usage_t *usage);
 static int ctl_usage_account(ctl_t *ctl, ctl_usage_t *usage, const char *id);
 static int ctl_usage_credential(ctl_usage_t *usage,
     const ctl_credential_t *credential);
+static void ctl_usage_cooldown(ctl_usage_t *usage,
+    const ctl_credential_t *credential, const char *kind, const char *title,
+    const ctl_cooldown_t *cooldown, uint64_t ends);
 static int ctl_usage_buckets(ctl_usage_t *usage,
     const ctl_account_t *account);
 static int ctl_usage_team(ctl_usage_t *usage, const ctl_account_t *account,
@@ -59,7 +62,8 @@ const ctl_command_t  ctl_usage_commands[] = {
 "Of all credentials, accounts and teams, or of those that one account's\n"
 "requests are charged to. RESET is when more is left than now. A credential's\n"
 "first bucket counts writes, its second one all calls. A team's reserve is\n"
-"used before what all teams of the account share." },
+"used before what all teams of the account share. A credential that Pinterest\n"
+"refused by its own limits has a line with its cooldown." },
 
     { .noun = NULL }
 };
@@ -154,9 +158,10 @@ ctl_usage_account(ctl_t *ctl, ctl_usage_t *usage, const char *id)
 static int
 ctl_usage_credential(ctl_usage_t *usage, const ctl_credential_t *credential)
 {
-    int           rc;
-    const char   *name;
-    ctl_bucket_t  bucket;
+    int             rc;
+    const char     *name;
+    ctl_bucket_t    bucket;
+    ctl_cooldown_t  cooldown;
 
     name = credential->name;
 
@@ -179,7 +184,49 @@ ctl_usage_credential(ctl_usage_t *usage, const ctl_credential_t *credential)
     bucket.key = ctl_key(usage->ctl, pinaud_key_calls, name);
     bucket.limits = &credential->limits_all;
 
-    return ctl_usage_bucket(usage, &bucket);
+    rc = ctl_usage_bucket(usage, &bucket);
+
+    if (rc == CTL_DONE) {
+        rc = ctl_cooldown_read(usage->ctl, credential, &cooldown);
+    }
+
+    if (rc == CTL_DONE) {
+        ctl_usage_cooldown(usage, credential, "cooldown", "", &cooldown,
+                           cooldown.writes);
+        ctl_usage_cooldown(usage, credential, "cooldown-all", ", all calls",
+                           &cooldown, cooldown.all);
+    }
+
+    return rc;
+}
+
+
+/* While it is in force it is a limit of which nothing is left. */
+
+static void
+ctl_usage_cooldown(ctl_usage_t *usage, const ctl_credential_t *credential,
+    const char *kind, const char *title, const ctl_cooldown_t *cooldown,
+    uint64_t ends)
+{
+    uint64_t     reset;
+    const char  *name;
+
+    if (ends == 0) {
+        return;
+    }
+
+    name = credential->name;
+    reset = ends - cooldown->now;
+
+    ctl_row(usage->table, ctl_format(usage->ctl, "credential %s%s", name,
+                                     title),
+            "cooldown", NULL, "0", ctl_span(usage->ctl, reset));
+
+    ctl_json_append(usage->array,
+        json_pack("{s:s, s:s, s:n, s:n, s:[{s:s, s:I, s:I}]}", "bucket", kind,
+                  "credential", name, "account", "team", "limits",
+                  "limit", "cooldown", "left", (json_int_t) 0,
+                  "reset_ms", (json_int_t) reset));
 }
 
 

@@ -174,7 +174,7 @@ typedef struct {
 /* One limit of one bucket, as an admission tells it. */
 
 typedef struct {
-    u_char                        bucket;  /* w, c, a, t: see admit.lua */
+    u_char                        bucket;  /* w, c, a, t, p: see admit.lua */
     unsigned                      violated:1;
     ngx_uint_t                    n;
     ngx_uint_t                    window;  /* s */

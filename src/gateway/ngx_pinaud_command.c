@@ -139,7 +139,8 @@ ngx_pinaud_command_keys(ngx_pinaud_policy_t *policy, ngx_pinaud_mode_e mode,
     lens[1] = pinaud_key_calls(keys[1], credential, len);
 
     if (mode == NGX_PINAUD_CHARGE_READ || mode == NGX_PINAUD_REPORT_READ) {
-        return 2;
+        lens[2] = pinaud_key_cooldown(keys[2], credential, len);
+        return 3;
     }
 
     lens[2] = pinaud_key_writes(keys[2], credential, len);
@@ -152,5 +153,7 @@ ngx_pinaud_command_keys(ngx_pinaud_policy_t *policy, ngx_pinaud_mode_e mode,
     lens[6] = pinaud_key_shared(keys[6], credential, len, account,
                                 account_len);
 
-    return 7;
+    lens[7] = pinaud_key_cooldown(keys[7], credential, len);
+
+    return 8;
 }

@@ -81,6 +81,12 @@ ngx_pinaud_fields_add(ngx_pinaud_record_t *record)
         return NGX_ERROR;
     }
 
+    /* what Pinterest's limit is, in a cooldown, is not known */
+
+    if (record->limits[0].bucket == 'p') {
+        return NGX_OK;
+    }
+
     return ngx_pinaud_fields_limits(record);
 }
 
@@ -187,8 +193,9 @@ ngx_pinaud_fields_pinterest(ngx_pinaud_record_t *record)
 
     value.len = p - value.data;
 
-    if (ngx_pinaud_field(record->request, "x-ratelimit-limit", &value)
-        != NGX_OK
+    if ((limit->bucket != 'p'
+         && ngx_pinaud_field(record->request, "x-ratelimit-limit", &value)
+            != NGX_OK)
         || ngx_pinaud_fields_number(record->request, "x-ratelimit-remaining",
                                     0)
            != NGX_OK)
@@ -247,6 +254,9 @@ ngx_pinaud_limit_name(u_char *to, ngx_pinaud_limit_t *limit)
     ngx_str_t  bucket;
 
     switch (limit->bucket) {
+
+    case 'p':
+        return ngx_cpymem(to, "pinterest", 9);
 
     case 'w':
         ngx_str_set(&bucket, "credential-");

@@ -90,7 +90,8 @@ ngx_pinaud_verdict_limits(ngx_pinaud_reply_t *reply, u_char *p, u_char *last)
     ngx_uint_t           i;
     ngx_pinaud_limit_t  *limit;
 
-    static const char  buckets[] = "cwat";     /* as the keys are */
+    static const char  buckets[] = "cwatp";    /* as the keys are; and the
+                                                  cooldown, which is none */
 
     reply->nlimits = 0;
     reply->buckets = 0;
@@ -105,7 +106,9 @@ ngx_pinaud_verdict_limits(ngx_pinaud_reply_t *reply, u_char *p, u_char *last)
             return NGX_ERROR;
         }
 
-        reply->buckets |= 1 << (bucket - buckets);
+        if (*bucket != 'p') {
+            reply->buckets |= 1 << (bucket - buckets);
+        }
 
         limit = &reply->limits[reply->nlimits++];
         limit->bucket = *p;

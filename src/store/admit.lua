@@ -3,8 +3,8 @@
 --
 -- KEYS  1 credential's record, 2 its bucket of all calls, and for a write
 --       3 its bucket of writes, 4 the account's, 5 the team's, 6 the team's
---       reserve, 7 what the account's teams share beside their reserves. The
---       last two may be left out where nothing is reserved
+--       reserve, 7 what the account's teams share beside their reserves; last,
+--       so 3 or 8, the credential's cooldown
 -- ARGV  1 "charge"; "peek": the same answer, but nothing is changed; "report":
 --         as "charge", but whoever is over quota gets the token all the same,
 --         uncharged, since there the verdict is told and not enforced
@@ -15,15 +15,18 @@
 --       6 how many requests of this team ask at once; 1 where it is left out.
 --         So many in one go cost hardly more than one
 --       7 "R S": the team's reserve, and the sum of all of the account's;
---         "0 0", as where it is left out: nothing is reserved
+--         "0 0", as where it is left out: nothing is reserved, and KEYS 6 and 7
+--         are not looked at
 --
 -- Reply: two strings. The first is "STATUS NOW VERSION EXPIRES", NOW in ms of
 -- Redis's time, and after STATUS 0 and 1 " B N W REMAINING RESET" for each
 -- limit of each bucket: B is c(alls), w(rites), a(ccount) or t(eam), REMAINING
 -- as it is after the answer, RESET in ms until that grows, which is when a
 -- limit that refused admits again. Where something is reserved the account's
--- longest limit tells in both what this team can have of it. The second is the
--- sealed token with STATUS 0, and 1 of "report", else empty.
+-- longest limit tells in both what this team can have of it. In a cooldown
+-- that Pinterest's own refusal began STATUS is 1 and only " p 0 0 0 RESET"
+-- follows. The second is the sealed token with STATUS 0, and 1 of "report", else
+-- empty.
 --
 -- Where ARGV 6 is there, a third tells, as an integer, how many were admitted:
 -- the first so many of those that ask, each charged in all buckets, the others
@@ -41,6 +44,7 @@
 
 local NAMES = { nil, "c", "w", "a", "t" }
 local CALLS, ACCOUNT, TEAM, RESERVE, SHARED = 2, 4, 5, 6, 7
+local COOLDOWN = #KEYS
 
 local now = clock()
 local now_ms = floor(now / 1000)
@@ -48,11 +52,11 @@ local reporting = ARGV[1] == "report"
 local charging = reporting or ARGV[1] == "charge"
 local deadline = tonumber(ARGV[2])
 local room = tonumber(ARGV[6] or 1)
-local last = min(#KEYS, TEAM)
+local last = COOLDOWN > 3 and TEAM or CALLS
 local reserve, reserved, by_reserve = 0, 0, 0
 
 if not (charging or ARGV[1] == "peek") or not deadline
-   or not (last == CALLS or last == TEAM) or #ARGV < max(3, last)
+   or COOLDOWN ~= (last == TEAM and 8 or 3) or #ARGV < max(3, last)
    or not room or room < 1 or room % 1 ~= 0
 then
     fail("bad arguments for", KEYS[1])
@@ -63,7 +67,7 @@ if last == TEAM and ARGV[7] and ARGV[7] ~= "0 0" then
 
     reserve, reserved = tonumber(one), tonumber(all)
 
-    if not one or reserved == 0 or reserve > reserved or #KEYS < SHARED then
+    if not one or reserved == 0 or reserve > reserved then
         fail("bad reserves for", KEYS[ACCOUNT])
     end
 end
@@ -95,7 +99,7 @@ for i = CALLS, reserved > 0 and SHARED or last do
 end
 
 local record = redis.call("HMGET", KEYS[1], "format", "version", "expires",
-                          "token", "limits_all", "limits")
+                          "token", "limits_all", "limits", "tier")
 local version, expires, token = record[2], record[3], record[4]
 
 if not token or token == "" then
@@ -110,6 +114,28 @@ end
 
 if expires ~= "0" and expires * 1000 <= now_ms then
     return answer("3", version, expires)
+end
+
+
+-- A cooldown of all calls, for a write one of writes, too.
+
+local cooldown = redis.call("HMGET", KEYS[COOLDOWN], "all", "writes")
+
+if cooldown[1] or (cooldown[2] and last == TEAM) then
+    local latest = latest_cooldown(record[7], now_ms)
+    local ends = cooldown_of(cooldown[1], now_ms, latest, KEYS[COOLDOWN])
+
+    if last == TEAM then
+        ends = max(ends, cooldown_of(cooldown[2], now_ms, latest,
+                                     KEYS[COOLDOWN]))
+    end
+
+    if ends > 0 then
+        room = 0
+
+        return answer("1", version, expires, reporting and token,
+                      format(" p 0 0 0 %.0f", ends - now_ms))
+    end
 end
 
 

@@ -44,6 +44,12 @@ local EMPTY_BODY = string.rep("\0", BODY_SIZE)
 -- long as a gateway keeps an account's policy.
 local MOVE_MS = 10000
 
+-- How long a cooldown lasts at most, but with the tier "trial": that is of a
+-- limit by the day.
+local COOLDOWN_MS = 120000
+local MINUTE_MS = 60000
+local DAY_MS = 86400000
+
 local pack, unpack = struct.pack, struct.unpack
 local ceil, floor = math.ceil, math.floor
 local max, min = math.max, math.min
@@ -61,6 +67,33 @@ local function clock()
     local time = redis.call("TIME")
 
     return time[1] * 1000000 + time[2]
+end
+
+
+local function next_multiple(ms, of)
+    return (floor(ms / of) + 1) * of
+end
+
+
+-- Until when a cooldown can be that was made by now.
+
+local function latest_cooldown(tier, now_ms)
+    return tier == "trial" and next_multiple(now_ms, DAY_MS)
+           or now_ms + COOLDOWN_MS
+end
+
+
+-- Until when a cooldown is in force, by its field; else 0. One that ends later
+-- than any can is of a clock that was set back since.
+
+local function cooldown_of(value, now_ms, latest, key)
+    local ends = tonumber(value or 0)
+
+    if not ends or ends % 1 ~= 0 then
+        fail("corrupt cooldown", key)
+    end
+
+    return ends > now_ms and ends <= latest and ends or 0
 end
 
 

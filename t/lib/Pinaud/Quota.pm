@@ -89,7 +89,7 @@ sub load {
 
     my $ring = slurp("$self->{dir}/ring.lua") or die "no ring.lua";
 
-    for my $name (qw(admit refund usage move carry)) {
+    for my $name (qw(admit refund usage move carry cooldown)) {
         my $text = $ring . slurp("$self->{dir}/$name.lua");
         $self->{text}{$name} = $text;
         $self->{sha}{$name} = $self->{redis}->cmd('SCRIPT', 'LOAD', $text);
@@ -145,7 +145,7 @@ sub keys_of {
         "pinaud:shared:{$name}:$ask{account}"
         if defined $ask{account};
 
-    return @keys;
+    return (@keys, "pinaud:cooldown:{$name}");
 }
 
 
@@ -166,7 +166,7 @@ sub admit {
         [$self->args_of(%ask)]);
 
     my ($head, $rest) = $reply->[0]
-        =~ /^(\d \d+ \d+ \d+)((?: [cwat](?: \d+){4})*)\z/
+        =~ /^(\d \d+ \d+ \d+)((?: [cwatp](?: \d+){4})*)\z/
         or die "not an answer: $reply->[0]";
 
     my %answer = (text => $reply->[0], token => $reply->[1], limits => {},
