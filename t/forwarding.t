@@ -172,7 +172,9 @@ arrived_ok $gw, $small_edited, 'not edited: as it came';
 
 # Pinterest's refusals are Pinterest's
 
-for my $status (400, 403, 404, 409, 429, 500, 503) {
+sub told {
+    my $status = shift;
+
     my $text = "{\"code\": $status, \"message\":  \"as it is\"}";
 
     $gw->sim->fault(kind => 'error', status => $status, body => $text,
@@ -188,6 +190,9 @@ for my $status (400, 403, 404, 409, 429, 500, 503) {
         "$status: Pinaud-Should-Retry";
     arrived_ok $gw, $small_edited, "$status: sent once";
 }
+
+
+told $_ for 400, 403, 404, 409, 500, 503;
 
 $gw->sim->fault(kind => 'error', status => 500, body => '');
 $r = post($gw, create_path, $small, team => 'growth');
@@ -265,5 +270,9 @@ is $entry->{operation}, 'audiences/create', 'the log line: operation';
 is $entry->{audience_type}, 'VISITOR', 'the log line: type';
 is $entry->{upstream_status}, 200, 'the log line: Pinterest\'s status';
 like $entry->{pinterest_rid}, qr/^\d{16}$/, 'the log line: Pinterest\'s id';
+
+# the last, since it is heeded: the next writes are held back
+
+told 429;
 
 finish();

@@ -146,6 +146,7 @@ typedef struct {
 
     ngx_pinaud_script_t           admit;
     ngx_pinaud_script_t           refund;
+    ngx_pinaud_script_t           cooldown;
 
     ngx_array_t                   gated;   /* of ngx_pinaud_gated_t, sorted */
     ngx_int_t                     request_id_index;
@@ -688,6 +689,12 @@ void ngx_pinaud_upstream_settle(ngx_pinaud_record_t *record);
 ngx_uint_t ngx_pinaud_upstream_sent(ngx_http_request_t *r);
 
 
+/* cooldown: what Pinterest's rate-limit fields teach */
+
+/* Reads the answer of a request that was sent. */
+void ngx_pinaud_cooldown_learn(ngx_pinaud_record_t *record);
+
+
 /* variables */
 
 ngx_int_t ngx_pinaud_variables_add(ngx_conf_t *cf);
@@ -719,6 +726,8 @@ void ngx_pinaud_zone_store_error(ngx_pinaud_zone_t *zone,
     const char *reason);
 void ngx_pinaud_zone_credential(ngx_pinaud_zone_t *zone, ngx_str_t *name,
     time_t expires);
+void ngx_pinaud_zone_cooldown(ngx_pinaud_zone_t *zone, ngx_str_t *name,
+    time_t ends);
 
 const char *ngx_pinaud_operation_name(ngx_pinaud_operation_e operation);
 const char *ngx_pinaud_outcome_name(ngx_pinaud_outcome_e outcome);

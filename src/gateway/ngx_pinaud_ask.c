@@ -291,6 +291,7 @@ ngx_pinaud_ask_reply(ngx_pinaud_call_t *call, redisReply *from)
 {
     ngx_str_t            credential;
     ngx_pinaud_ask_t    *ask;
+    ngx_pinaud_zone_t   *zone;
     ngx_pinaud_reply_t   reply;
 
     ask = (ngx_pinaud_ask_t *) call;
@@ -320,11 +321,17 @@ ngx_pinaud_ask_reply(ngx_pinaud_call_t *call, redisReply *from)
     ngx_pinaud_redis_good(ask->conf->worker->redis);
     ngx_pinaud_redis_clock(ask->conf->worker->redis, reply.now);
 
+    zone = ngx_pinaud_zone(ask->conf);
+    credential.data = ask->policy->credential;
+    credential.len = ask->policy->credential_len;
+
     if (reply.expires) {
-        credential.data = ask->policy->credential;
-        credential.len = ask->policy->credential_len;
-        ngx_pinaud_zone_credential(ngx_pinaud_zone(ask->conf), &credential,
-                                   reply.expires);
+        ngx_pinaud_zone_credential(zone, &credential, reply.expires);
+    }
+
+    if (reply.nlimits && reply.limits[0].bucket == 'p') {
+        ngx_pinaud_zone_cooldown(zone, &credential, ngx_time()
+                                 + (reply.limits[0].reset + 999) / 1000);
     }
 
     ngx_pinaud_ask_apply(ask, &reply);

@@ -246,6 +246,20 @@ ngx_pinaud_status_prometheus(ngx_pinaud_text_t *text,
                      "credential", entry);
         }
     }
+
+    ngx_pinaud_status_family(text, "pinaud_cooldown_end_timestamp_seconds",
+                             "gauge", "When Pinterest's own limit of a "
+                             "credential is over, of those used up now.");
+
+    for (i = 0; i < NGX_PINAUD_CREDENTIALS; i++) {
+        entry = &counters->cooldowns[i];
+
+        if (entry->len && (time_t) entry->value > ngx_time()) {
+            ngx_pinaud_status_named(text,
+                                    "pinaud_cooldown_end_timestamp_seconds",
+                                    "credential", entry);
+        }
+    }
 }
 
 

@@ -392,6 +392,7 @@ ngx_pinaud_upstream_answer(ngx_pinaud_record_t *record)
     pmcf = ngx_http_get_module_main_conf(r, ngx_pinaud_module);
 
     ngx_pinaud_zone_response(ngx_pinaud_zone(pmcf), status);
+    ngx_pinaud_cooldown_learn(record);
     ngx_pinaud_upstream_clean(r);
 
     record->outcome = NGX_PINAUD_FORWARDED;

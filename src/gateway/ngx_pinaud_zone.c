@@ -26,6 +26,8 @@ struct ngx_pinaud_zone_s {
 static ngx_int_t ngx_pinaud_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 static void ngx_pinaud_zone_add_named(ngx_pinaud_zone_t *zone,
     ngx_pinaud_named_t *table, ngx_uint_t size, const char *name);
+static void ngx_pinaud_zone_time(ngx_pinaud_zone_t *zone,
+    ngx_pinaud_named_t *table, ngx_str_t *name, time_t at);
 static ngx_pinaud_named_t *ngx_pinaud_named(ngx_pinaud_zone_t *zone,
     ngx_pinaud_named_t *table, ngx_uint_t size, u_char *name, size_t len,
     time_t idle);
@@ -301,20 +303,34 @@ void
 ngx_pinaud_zone_credential(ngx_pinaud_zone_t *zone, ngx_str_t *name,
     time_t expires)
 {
+    ngx_pinaud_zone_time(zone, zone->counters->credentials, name, expires);
+}
+
+
+void
+ngx_pinaud_zone_cooldown(ngx_pinaud_zone_t *zone, ngx_str_t *name, time_t ends)
+{
+    ngx_pinaud_zone_time(zone, zone->counters->cooldowns, name, ends);
+}
+
+
+static void
+ngx_pinaud_zone_time(ngx_pinaud_zone_t *zone, ngx_pinaud_named_t *table,
+    ngx_str_t *name, time_t at)
+{
     time_t               now;
     ngx_pinaud_named_t  *entry;
 
-    entry = ngx_pinaud_named(zone, zone->counters->credentials,
-                             NGX_PINAUD_CREDENTIALS, name->data, name->len,
-                             NGX_PINAUD_CREDENTIAL_IDLE);
+    entry = ngx_pinaud_named(zone, table, NGX_PINAUD_CREDENTIALS, name->data,
+                             name->len, NGX_PINAUD_CREDENTIAL_IDLE);
     if (entry == NULL) {
         return;
     }
 
     now = ngx_time();
 
-    if (entry->value != (ngx_atomic_uint_t) expires) {
-        entry->value = expires;
+    if (entry->value != (ngx_atomic_uint_t) at) {
+        entry->value = at;
     }
 
     if (now - (time_t) entry->seen >= NGX_PINAUD_SEEN_STEP) {

@@ -55,6 +55,7 @@ typedef struct {
     ngx_pinaud_named_t   edits[NGX_PINAUD_EDITS];
     ngx_pinaud_named_t   store_errors[NGX_PINAUD_STORE_ERRORS];
     ngx_pinaud_named_t   credentials[NGX_PINAUD_CREDENTIALS];
+    ngx_pinaud_named_t   cooldowns[NGX_PINAUD_CREDENTIALS];  /* their ends */
 } ngx_pinaud_counters_t;
 
 
