@@ -257,7 +257,7 @@ $ctl->must(qw(account delete), $_) for $id, 8;
 $ctl->must(qw(credential delete), $_) for qw(main other);
 
 my @left = @{ $redis->cmd('KEYS', '*') };
-is_deeply [grep { !/^pinaud:bucket:\{(main|other)\}:\d+$/ } @left], [],
+is_deeply [grep { !/^pinaud:(?:bucket|leased):\{(main|other)\}:\d+$/ } @left], [],
     'nothing is left but buckets';
 is_deeply [grep { $redis->cmd('PTTL', $_) < 1 } @left], [],
     'and these end by themselves';

@@ -27,12 +27,15 @@ sub admit {
     my ($credential, %opt) = @_;
 
     my $team = $opt{team} // 'growth';
-    my $reply = $redis->cmd('EVAL', $admit, 8,
+    my $reply = $redis->cmd('EVAL', $admit, 11,
         "pinaud:credential:{$credential}", "pinaud:calls:{$credential}",
         "pinaud:writes:{$credential}", "pinaud:bucket:{$credential}:$id",
         "pinaud:bucket:{$credential}:$id:$team",
         "pinaud:reserve:{$credential}:$id:$team",
-        "pinaud:shared:{$credential}:$id", "pinaud:cooldown:{$credential}",
+        "pinaud:shared:{$credential}:$id",
+        "pinaud:leased-calls:{$credential}",
+        "pinaud:leased-writes:{$credential}",
+        "pinaud:leased:{$credential}:$id", "pinaud:cooldown:{$credential}",
         'charge', 0, 'test',
         $opt{account} // '', $opt{limits} // '', 1, $opt{reserves} // '0 0');
 

@@ -8,6 +8,7 @@
 # the bare list of admissions.
 #
 #   PINAUD_MODEL_STEPS=1000000 PINAUD_MODEL_SEED=42 prove t/quota_model.t
+#   PINAUD_LONG=1 prove t/quota_model.t                     100,000 steps
 
 use warnings;
 use strict;
@@ -20,7 +21,7 @@ BEGIN { use FindBin; unshift @INC, "$FindBin::Bin/lib"; }
 use Pinaud::Quota;
 
 
-my $steps = $ENV{PINAUD_MODEL_STEPS} // 20000;
+my $steps = $ENV{PINAUD_MODEL_STEPS} // ($ENV{PINAUD_LONG} ? 100_000 : 20_000);
 my $seed = $ENV{PINAUD_MODEL_SEED} // int(rand(1 << 31));
 
 diag "seed $seed, $steps steps: PINAUD_MODEL_SEED, PINAUD_MODEL_STEPS";
@@ -293,9 +294,9 @@ sub foretell {
     my (@fits, $text, $longest);
     my ($by_reserve, $by_shared) = (0, 0);
 
-    my $last = @$keys > 3 ? 4 : 1;
+    my $last = @$keys > 4 ? 4 : 1;
 
-    for my $i (1 .. $all ? 6 : $last) {
+    for my $i (1 .. ($all ? 6 : $last)) {
         my $mark = bucket($keys->[$i])->{mark};
 
         return ('5 ' . $quota->now_ms . ' 0 0', 0) if $mark > $quota->now_ms
@@ -473,8 +474,8 @@ sub one_call {
 
     my $reserves = reserves_of($account, $keys[4]);
 
-    @keys = @keys[0, 1, 7] if chance(0.15);
-    $reserves = '0 0' if @keys < 8 || $limits{$keys[3]} eq '';
+    @keys = @keys[0, 1, 7, 10] if chance(0.15);
+    $reserves = '0 0' if @keys < 11 || $limits{$keys[3]} eq '';
 
     my $count = pick(1, 1, 1, 2, 5);
     my $whole = chance(0.02) && $quota->snapshot;
@@ -495,7 +496,7 @@ sub one_call {
         if ($reply->[0] =~ /^0/) != ($reply->[1] ne '');
 
     my $status = substr $reply->[0], 0, 1;
-    $seen{@keys > 3 ? 'cooled down' : 'read cooled down'}++
+    $seen{@keys > 4 ? 'cooled down' : 'read cooled down'}++
         if $reply->[0] =~ / p /;
     $seen{"$mode: status $status"}++;
 
@@ -517,7 +518,7 @@ sub one_call {
     $seen{@pools == $by_reserve ? 'by reserve' : $by_reserve ? 'by both'
         : 'shared'}++ if @pools;
 
-    @keys = grep { $limits{$_} ne '' } @keys[1 .. @keys > 3 ? 4 : 1];
+    @keys = grep { $limits{$_} ne '' } @keys[1 .. (@keys > 4 ? 4 : 1)];
     check_window($step, $_, $admitted) for @keys;
 
     push @charges, map { {
@@ -594,7 +595,7 @@ sub one_move {
 
     $limits{$_} //= /bucket/ ? random_limits() : '' for @from, @to;
 
-    for (1 .. chance(0.2) ? 2 : 1) {
+    for (1 .. (chance(0.2) ? 2 : 1)) {
         my $expected = foretell_move(\@from);
         my $values = $quota->run('move', \@from);
 

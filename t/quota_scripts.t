@@ -32,7 +32,7 @@ sub reset_of { $quota->reset_of(@_) }
 begin('an answer', limits => '400/60', limits_all => '100/1', version => 12,
     expires => 1_900_000_000);
 
-is_deeply($redis->cmd('EVALSHA', $quota->{sha}{admit}, 8,
+is_deeply($redis->cmd('EVALSHA', $quota->{sha}{admit}, 11,
     $quota->keys_of(@call), $quota->args_of(@call,
         account_limits => '50/60 9/3600', team_limits => '20/86400')),
     [ join(' ', 0, $quota->now_ms, 12, 1_900_000_000,
@@ -399,7 +399,7 @@ is($quota->admitted(3), 3, 'three before');
 $redis->cmd('SCRIPT', 'FLUSH');
 like($quota->refused('admit', [$quota->keys_of], [$quota->args_of]),
     qr/^NOSCRIPT/, 'Redis forgot the script');
-$redis->cmd('EVAL', $quota->{text}{admit}, 3, $quota->keys_of,
+$redis->cmd('EVAL', $quota->{text}{admit}, 4, $quota->keys_of,
     $quota->args_of);
 is($quota->admitted(5), 1, 'but no count');
 $quota->load;
@@ -612,7 +612,7 @@ my %corrupt = (
     'longer' => "$value\0",
     'another format' => "\2" . substr($value, 1),
     'a window of 0' => substr($value, 0, 13) . "\0\0\0" . substr($value, 16),
-    'a window over a day' => substr($value, 0, 13) . "\x81\x51\1"
+    'a window over a day and a lease' => substr($value, 0, 13) . "\xbd\x51\1"
         . substr($value, 16),
     'an age over all slots' => substr($value, 0, 22) . "\x53"
         . substr($value, 23),

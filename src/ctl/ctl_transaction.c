@@ -138,7 +138,7 @@ ctl_move_words(ctl_t *ctl, const char *script, const ctl_account_t *account,
     id_len = strlen(id);
     len = strlen(credential);
 
-    count = 1 + account->nteams + (account->reserved != 0);
+    count = 2 + account->nteams + (account->reserved != 0);
 
     for (i = 0; i < account->nteams; i++) {
         count += (account->teams[i].reserve != 0);
@@ -147,6 +147,9 @@ ctl_move_words(ctl_t *ctl, const char *script, const ctl_account_t *account,
     words = ctl_words(ctl, "EVAL", script, ctl_format(ctl, "%u", count), NULL);
 
     pinaud_key_account_bucket(key, credential, len, id, id_len);
+    ctl_word(ctl, words, ctl_copy(ctl, key, strlen(key)));
+
+    pinaud_key_leased(key, credential, len, id, id_len);
     ctl_word(ctl, words, ctl_copy(ctl, key, strlen(key)));
 
     if (account->reserved) {

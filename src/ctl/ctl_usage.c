@@ -21,7 +21,9 @@ typedef struct {
     const char             *account;   /* or NULL */
     const char             *team;      /* or NULL */
     const char             *key;
-    const char             *begins;    /* as which bucket; or NULL */
+    const char             *leased;    /* key of what is leased; or NULL */
+    const char             *begins;    /* as which bucket; or NULL. Only where
+                                          something may be leased */
     const pinaud_limits_t  *limits;
 } ctl_bucket_t;
 
@@ -46,7 +48,7 @@ static int ctl_usage_buckets(ctl_usage_t *usage,
 static int ctl_usage_team(ctl_usage_t *usage, const ctl_account_t *account,
     const ctl_team_t *team);
 static int ctl_usage_shared(ctl_usage_t *usage, const ctl_account_t *account,
-    const char *begins);
+    const ctl_bucket_t *whole);
 static int ctl_usage_pool(ctl_usage_t *usage, ctl_bucket_t *bucket,
     const ctl_account_t *account, uint64_t n);
 static int ctl_usage_bucket(ctl_usage_t *usage, const ctl_bucket_t *bucket);
@@ -171,6 +173,7 @@ ctl_usage_credential(ctl_usage_t *usage, const ctl_credential_t *credential)
     bucket.title = ctl_format(usage->ctl, "credential %s", name);
     bucket.credential = name;
     bucket.key = ctl_key(usage->ctl, pinaud_key_writes, name);
+    bucket.leased = ctl_key(usage->ctl, pinaud_key_leased_writes, name);
     bucket.limits = &credential->limits;
 
     rc = ctl_usage_bucket(usage, &bucket);
@@ -182,6 +185,7 @@ ctl_usage_credential(ctl_usage_t *usage, const ctl_credential_t *credential)
     bucket.kind = "calls";
     bucket.title = ctl_format(usage->ctl, "credential %s, all calls", name);
     bucket.key = ctl_key(usage->ctl, pinaud_key_calls, name);
+    bucket.leased = ctl_key(usage->ctl, pinaud_key_leased_calls, name);
     bucket.limits = &credential->limits_all;
 
     rc = ctl_usage_bucket(usage, &bucket);
@@ -252,10 +256,14 @@ ctl_usage_buckets(ctl_usage_t *usage, const ctl_account_t *account)
     bucket.key = ctl_copy(usage->ctl, key, len);
     bucket.limits = &account->limits;
 
+    pinaud_key_leased(key, account->credential, strlen(account->credential),
+                      account->id, strlen(account->id));
+    bucket.leased = ctl_copy(usage->ctl, key, strlen(key));
+
     rc = ctl_usage_bucket(usage, &bucket);
 
     if (rc == CTL_DONE && account->reserved) {
-        rc = ctl_usage_shared(usage, account, bucket.key);
+        rc = ctl_usage_shared(usage, account, &bucket);
     }
 
     for (i = 0; rc == CTL_DONE && i < account->nteams; i++) {
@@ -311,7 +319,7 @@ ctl_usage_team(ctl_usage_t *usage, const ctl_account_t *account,
 
 static int
 ctl_usage_shared(ctl_usage_t *usage, const ctl_account_t *account,
-    const char *begins)
+    const ctl_bucket_t *whole)
 {
     char                   key[PINAUD_KEY_MAX];
     size_t                 len;
@@ -335,7 +343,8 @@ ctl_usage_shared(ctl_usage_t *usage, const ctl_account_t *account,
     bucket.credential = account->credential;
     bucket.account = account->id;
     bucket.key = ctl_copy(usage->ctl, key, len);
-    bucket.begins = begins;
+    bucket.leased = whole->leased;
+    bucket.begins = whole->key;
 
     return ctl_usage_pool(usage, &bucket, account,
                           account->reserved < longest->n
@@ -377,7 +386,12 @@ ctl_usage_bucket(ctl_usage_t *usage, const ctl_bucket_t *bucket)
 
     ctl = usage->ctl;
     words = ctl_words(ctl, "EVAL", pinaud_script_usage,
-                      bucket->begins ? "2" : "1", bucket->key, NULL);
+                      bucket->begins ? "3" : bucket->leased ? "2" : "1",
+                      bucket->key, NULL);
+
+    if (bucket->leased) {
+        ctl_word(ctl, words, bucket->leased);
+    }
 
     if (bucket->begins) {
         ctl_word(ctl, words, bucket->begins);

@@ -31,7 +31,7 @@
 #define NGX_PINAUD_VERSION       "0.1.0"
 
 #define NGX_PINAUD_MAX_POLICIES  16        /* limits of all buckets together */
-#define NGX_PINAUD_KEYS          8         /* of a script, at most */
+#define NGX_PINAUD_KEYS          11        /* of a script, at most */
 
 
 /* Operations, the label of metrics: the creates are pinaud_operation_e. */

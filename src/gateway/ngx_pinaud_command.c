@@ -42,9 +42,8 @@ ngx_pinaud_command_admit(ngx_pinaud_policy_t *policy, ngx_pinaud_mode_e mode,
 
     k = ngx_pinaud_command_keys(policy, mode, keys, &lens[3]);
 
-    nkeys[0] = '0' + k;
     args[2] = nkeys;
-    lens[2] = 1;
+    lens[2] = ngx_pinaud_digits((u_char *) nkeys, k) - (u_char *) nkeys;
 
     for (i = 0; i < k; i++) {
         args[3 + i] = keys[i];
@@ -139,8 +138,10 @@ ngx_pinaud_command_keys(ngx_pinaud_policy_t *policy, ngx_pinaud_mode_e mode,
     lens[1] = pinaud_key_calls(keys[1], credential, len);
 
     if (mode == NGX_PINAUD_CHARGE_READ || mode == NGX_PINAUD_REPORT_READ) {
-        lens[2] = pinaud_key_cooldown(keys[2], credential, len);
-        return 3;
+        lens[2] = pinaud_key_leased_calls(keys[2], credential, len);
+        lens[3] = pinaud_key_cooldown(keys[3], credential, len);
+
+        return 4;
     }
 
     lens[2] = pinaud_key_writes(keys[2], credential, len);
@@ -153,7 +154,11 @@ ngx_pinaud_command_keys(ngx_pinaud_policy_t *policy, ngx_pinaud_mode_e mode,
     lens[6] = pinaud_key_shared(keys[6], credential, len, account,
                                 account_len);
 
-    lens[7] = pinaud_key_cooldown(keys[7], credential, len);
+    lens[7] = pinaud_key_leased_calls(keys[7], credential, len);
+    lens[8] = pinaud_key_leased_writes(keys[8], credential, len);
+    lens[9] = pinaud_key_leased(keys[9], credential, len, account,
+                                account_len);
+    lens[10] = pinaud_key_cooldown(keys[10], credential, len);
 
-    return 8;
+    return 11;
 }

@@ -3,8 +3,9 @@
 --
 -- KEYS  1 credential's record, 2 its bucket of all calls, and for a write
 --       3 its bucket of writes, 4 the account's, 5 the team's, 6 the team's
---       reserve, 7 what the account's teams share beside their reserves; last,
---       so 3 or 8, the credential's cooldown
+--       reserve, 7 what the account's teams share beside their reserves; then
+--       what is leased of all calls, and for a write of writes and of the
+--       account; last, so 4 or 11, the credential's cooldown
 -- ARGV  1 "charge"; "peek": the same answer, but nothing is changed; "report":
 --         as "charge", but whoever is over quota gets the token all the same,
 --         uncharged, since there the verdict is told and not enforced
@@ -45,6 +46,7 @@
 local NAMES = { nil, "c", "w", "a", "t" }
 local CALLS, ACCOUNT, TEAM, RESERVE, SHARED = 2, 4, 5, 6, 7
 local COOLDOWN = #KEYS
+local LEASED = COOLDOWN > 4 and 8 or 3
 
 local now = clock()
 local now_ms = floor(now / 1000)
@@ -52,11 +54,11 @@ local reporting = ARGV[1] == "report"
 local charging = reporting or ARGV[1] == "charge"
 local deadline = tonumber(ARGV[2])
 local room = tonumber(ARGV[6] or 1)
-local last = COOLDOWN > 3 and TEAM or CALLS
+local last = COOLDOWN > 4 and TEAM or CALLS
 local reserve, reserved, by_reserve = 0, 0, 0
 
 if not (charging or ARGV[1] == "peek") or not deadline
-   or COOLDOWN ~= (last == TEAM and 8 or 3) or #ARGV < max(3, last)
+   or COOLDOWN ~= (last == TEAM and 11 or 4) or #ARGV < max(3, last)
    or not room or room < 1 or room % 1 ~= 0
 then
     fail("bad arguments for", KEYS[1])
@@ -140,6 +142,9 @@ end
 
 
 local limits = { nil, record[5], record[6], ARGV[4], ARGV[5] }
+local leases = redis.call("EXISTS", KEYS[LEASED],
+                          KEYS[last == TEAM and LEASED + 1 or LEASED],
+                          KEYS[last == TEAM and LEASED + 2 or LEASED]) > 0
 
 for i = CALLS, last do
     local text, bucket = limits[i], buckets[i]
@@ -147,8 +152,17 @@ for i = CALLS, last do
     if text and text ~= "" then
         fit(bucket, text, now)
 
+        if leases and i <= ACCOUNT then
+            local key = KEYS[LEASED + i - CALLS]
+            local leased = read_bucket(key, redis.call("GET", key))
+
+            fit(leased, text, now, LEASE_S)
+            lease_out(bucket, leased)
+        end
+
         for j = 1, #bucket.rings do
-            room = min(room, max(bucket.rings[j].n - bucket.rings[j].total, 0))
+            room = min(room, max(bucket.rings[j].free - bucket.rings[j].total,
+                                 0))
         end
 
     else
@@ -163,11 +177,7 @@ end
 local pools, longest = {}
 
 local function split(account)
-    for j = 1, account and #account.rings or 0 do
-        if not longest or account.rings[j].w > longest.w then
-            longest = account.rings[j]
-        end
-    end
+    longest = account and longest_of(account)
 
     if not longest then
         fail("reserves without a limit for", KEYS[ACCOUNT])
@@ -184,13 +194,16 @@ local function split(account)
         fit(buckets[i], format("%d/%d", n, longest.w), now)
         pools[i] = buckets[i].rings[1]
     end
+
+    -- No team's reserve is leased.
+    pools[SHARED].free = pools[SHARED].n - (longest.n - longest.free)
 end
 
 
 local function left_of(ring)
-    local n, total = ring.n, ring.total
+    local free, total = ring.free, ring.total
 
-    return n > total and n - total or 0, reset_ms(ring, now)
+    return free > total and free - total or 0, reset_ms(ring, now)
 end
 
 
@@ -206,7 +219,7 @@ local function team_left(ring)
 
         sum = sum + more
 
-        if part.n > 0 and grows > 0 then
+        if part.free > 0 and grows > 0 then
             soonest = min(soonest or grows, grows)
         end
     end

@@ -98,6 +98,20 @@ pinaud_key_cooldown(char *to, const char *name, size_t len)
 
 
 size_t
+pinaud_key_leased_calls(char *to, const char *name, size_t len)
+{
+    return pinaud_key_tagged(to, "pinaud:leased-calls:{", name, len);
+}
+
+
+size_t
+pinaud_key_leased_writes(char *to, const char *name, size_t len)
+{
+    return pinaud_key_tagged(to, "pinaud:leased-writes:{", name, len);
+}
+
+
+size_t
 pinaud_key_credential_accounts(char *to, const char *name, size_t len)
 {
     return pinaud_key_tagged(to, "pinaud:accounts:{", name, len);
@@ -146,6 +160,28 @@ pinaud_key_shared(char *to, const char *name, size_t len,
 {
     return pinaud_key_of(to, "pinaud:shared:{", name, len, account,
                          account_len);
+}
+
+
+size_t
+pinaud_key_leased(char *to, const char *name, size_t len,
+    const char *account, size_t account_len)
+{
+    return pinaud_key_of(to, "pinaud:leased:{", name, len, account,
+                         account_len);
+}
+
+
+size_t
+pinaud_key_lease(char *to, const char *name, size_t len,
+    const char *account, size_t account_len, const char *lease,
+    size_t lease_len)
+{
+    size_t  n;
+
+    n = pinaud_key_of(to, "pinaud:lease:{", name, len, account, account_len);
+
+    return n + pinaud_key_part(to + n, lease, lease_len);
 }
 
 

@@ -54,6 +54,20 @@ size_t pinaud_key_team_bucket(char *to, const char *name, size_t len,
 /* pinaud:cooldown:{NAME}  hash: until when Pinterest wants no calls */
 size_t pinaud_key_cooldown(char *to, const char *name, size_t len);
 
+/*
+ * pinaud:leased-calls:{NAME}, pinaud:leased-writes:{NAME},
+ * pinaud:leased:{NAME}:ID  buckets of units that gateways hold beforehand
+ */
+size_t pinaud_key_leased_calls(char *to, const char *name, size_t len);
+size_t pinaud_key_leased_writes(char *to, const char *name, size_t len);
+size_t pinaud_key_leased(char *to, const char *name, size_t len,
+    const char *account, size_t account_len);
+
+/* pinaud:lease:{NAME}:ID:LEASE  what one gateway holds of an account */
+size_t pinaud_key_lease(char *to, const char *name, size_t len,
+    const char *account, size_t account_len, const char *lease,
+    size_t lease_len);
+
 /* pinaud:reserve:{NAME}:ID:TEAM  bucket of a team's reserve on the account */
 size_t pinaud_key_reserve(char *to, const char *name, size_t len,
     const char *account, size_t account_len, const char *team,

@@ -14,48 +14,6 @@ if not at or not keep or at < 0 or keep < 1 then
 end
 
 
--- Takes one from slot number "slot"; false when none is counted there. It
--- never goes below 0, and a ring that was begun or dated anew since does not
--- hold the slot: then the charge stays, which lets nothing extra through.
-
-local function take(ring, slot)
-    local age = ring.slot - slot
-    local from = (KEPT_SLOTS - age) * 3
-    local count
-
-    if age == 0 then
-        count = ring.current
-
-    elseif age > 0 and age <= KEPT_SLOTS then
-        count = unpack("<I3", body_of(ring), from + 1)
-
-    else
-        return false
-    end
-
-    if count == 0 then
-        return false
-    end
-
-    ring.total = ring.total - 1
-
-    if age == 0 then
-        ring.current = count - 1
-        return true
-    end
-
-    ring.body = sub(ring.body, 1, from) .. pack("<I3", count - 1)
-                .. sub(ring.body, from + 4)
-
-    if count == 1 and age == ring.age then
-        from = next_used(ring.body, from + 1)
-        ring.age = from and KEPT_SLOTS - (from - 1) / 3 or 0
-    end
-
-    return true
-end
-
-
 local buckets, given = {}, 0
 
 for i = 1, #KEYS - 1 do
@@ -68,7 +26,9 @@ for i = 1, #KEYS - 1 do
         local first = floor(at * 1000 / length)
         local last = floor((at * 1000 + 999) / length)
 
-        if take(ring, first) or (last ~= first and take(ring, last)) then
+        if take(ring, first, 1) == 1
+           or (last ~= first and take(ring, last, 1) == 1)
+        then
             bucket.changed = true
         end
     end

@@ -34,6 +34,10 @@ local MAX_LIMITS = 4
 local MAX_N = 1000000
 local MAX_WINDOW = 86400
 
+-- How long units that a gateway took beforehand may be spent, in seconds: they
+-- are counted by rings of W + LEASE_S, which is W after the last may be.
+local LEASE_S = 60
+
 local START_FORM, START_SIZE = "<BI6I6", 13
 local HEADS_AT = "13"  -- text: Lua prints numbers slowly
 local HEAD_FORM, HEAD_SIZE = "<I3I6BI3I3", 16
@@ -189,7 +193,7 @@ local function read_bucket(key, value)
     for i = 1, count do
         local w, slot, age, total, current = unpack(HEAD_FORM, value, head)
 
-        if w < 1 or w > MAX_WINDOW or age > KEPT_SLOTS or current > total then
+        if w < 1 or w > MAX_WINDOW + LEASE_S or age > KEPT_SLOTS or current > total then
             fail("corrupt bucket", key)
         end
 
@@ -250,11 +254,55 @@ local function bring(bucket, now)
 end
 
 
+-- Takes up to "count" from slot number "slot", and returns how many. A ring
+-- that was begun or dated anew since does not hold the slot: then the charge
+-- stays, which lets nothing extra through.
+
+local function take(ring, slot, count)
+    local age = ring.slot - slot
+    local from = (KEPT_SLOTS - age) * 3
+    local there
+
+    if age == 0 then
+        there = ring.current
+
+    elseif age > 0 and age <= KEPT_SLOTS then
+        there = unpack("<I3", body_of(ring), from + 1)
+
+    else
+        return 0
+    end
+
+    count = min(count, there)
+
+    if count == 0 then
+        return 0
+    end
+
+    ring.total = ring.total - count
+
+    if age == 0 then
+        ring.current = there - count
+        return count
+    end
+
+    ring.body = sub(ring.body, 1, from) .. pack("<I3", there - count)
+                .. sub(ring.body, from + 4)
+
+    if count == there and age == ring.age then
+        from = next_used(ring.body, from + 1)
+        ring.age = from and KEPT_SLOTS - (from - 1) / 3 or 0
+    end
+
+    return count
+end
+
+
 -- Gives a bucket rings of other windows than it has. A limit of a new window
 -- starts with the most that any ring counted, as if it were of now: changing
 -- a window is no way to a new quota.
 
-local function refit(bucket, limits, now)
+local function refit(bucket, limits, now, ahead)
     local rings, by_window, most = {}, {}, 0
 
     for _, ring in ipairs(bucket.rings) do
@@ -266,7 +314,7 @@ local function refit(bucket, limits, now)
     for n, w in string.gmatch(limits, "(%d+)/(%d+)") do
         local ring
 
-        w = tonumber(w)
+        w = w + ahead
         ring = by_window[w]
 
         if not ring then
@@ -281,6 +329,7 @@ local function refit(bucket, limits, now)
         end
 
         ring.n = tonumber(n)
+        ring.free = ring.n
         rings[#rings + 1] = ring
     end
 
@@ -290,10 +339,13 @@ end
 
 
 -- Brings a bucket to the time "now" and gives its rings, in their order, the
--- limits, which have the form of records: "400/60 100/1".
+-- limits, which have the form of records: "400/60 100/1". The windows are
+-- longer by "ahead" seconds, if it is told. "free" is what of N is not leased.
 
-local function fit(bucket, limits, now)
+local function fit(bucket, limits, now, ahead)
     local rings, count, at, fits = bucket.rings, 0, 1, true
+
+    ahead = ahead or 0
 
     bring(bucket, now)
 
@@ -312,8 +364,9 @@ local function fit(bucket, limits, now)
             fail("bad limits for", bucket.key)
         end
 
-        if ring and ring.w == w then
+        if ring and ring.w == w + ahead then
             ring.n = n
+            ring.free = n
 
         else
             fits = false
@@ -321,8 +374,23 @@ local function fit(bucket, limits, now)
     end
 
     if not fits or count ~= #rings then
-        refit(bucket, limits, now)
+        refit(bucket, limits, now, ahead)
     end
+end
+
+
+-- The ring of an account's longest limit, which reserves split.
+
+local function longest_of(bucket)
+    local longest
+
+    for _, ring in ipairs(bucket.rings) do
+        if not longest or ring.w > longest.w then
+            longest = ring
+        end
+    end
+
+    return longest
 end
 
 
@@ -336,6 +404,16 @@ local function begin_as(bucket, ring)
         w = ring.w, slot = ring.slot, age = ring.age, total = ring.total,
         current = ring.current, body = body_of(ring)
     } }
+end
+
+
+-- What is leased of a bucket's limits is not free. Units are renewed as long as
+-- their gateway lives: so when they may end is no time to wait for.
+
+local function lease_out(bucket, leased)
+    for i, ring in ipairs(bucket.rings) do
+        ring.free = ring.free - leased.rings[i].total
+    end
 end
 
 
@@ -373,13 +451,14 @@ end
 
 
 -- Milliseconds until a ring, brought to "now", lets one more through than it
--- would now; 0 when it counts nothing. A limit of 0 never does: W.
+-- would now; 0 when it counts nothing. A limit of 0 never does, nor one that is
+-- all leased: W.
 
 local function reset_ms(ring, now)
-    local n, age = ring.n, ring.age
+    local n, age = ring.free, ring.age
     local left, at
 
-    if n == 0 then
+    if n <= 0 then
         return ring.w * 1000
     end
 

@@ -118,6 +118,14 @@ keys(void **state)
           "pinaud:reserve:{main}:549:growth");
     check(pinaud_key_shared(key, "mainXX", 4, "549XX", 3),
           "pinaud:shared:{main}:549");
+    check(pinaud_key_leased_calls(key, "mainXX", 4),
+          "pinaud:leased-calls:{main}");
+    check(pinaud_key_leased_writes(key, "mainXX", 4),
+          "pinaud:leased-writes:{main}");
+    check(pinaud_key_leased(key, "mainXX", 4, "549XX", 3),
+          "pinaud:leased:{main}:549");
+    check(pinaud_key_lease(key, "mainXX", 4, "549XX", 3, "a1-7X", 4),
+          "pinaud:lease:{main}:549:a1-7");
     check(pinaud_key_refund(key, "mainXX", 4, "0a1bX", 4),
           "pinaud:refund:{main}:0a1b");
 }

@@ -89,7 +89,8 @@ sub load {
 
     my $ring = slurp("$self->{dir}/ring.lua") or die "no ring.lua";
 
-    for my $name (qw(admit refund usage move carry cooldown)) {
+    for my $name (qw(admit refund usage move carry cooldown
+        lease)) {
         my $text = $ring . slurp("$self->{dir}/$name.lua");
         $self->{text}{$name} = $text;
         $self->{sha}{$name} = $self->{redis}->cmd('SCRIPT', 'LOAD', $text);
@@ -144,6 +145,10 @@ sub keys_of {
         "pinaud:reserve:{$name}:$ask{account}:$ask{team}",
         "pinaud:shared:{$name}:$ask{account}"
         if defined $ask{account};
+
+    push @keys, "pinaud:leased-calls:{$name}";
+    push @keys, "pinaud:leased-writes:{$name}",
+        "pinaud:leased:{$name}:$ask{account}" if defined $ask{account};
 
     return (@keys, "pinaud:cooldown:{$name}");
 }
