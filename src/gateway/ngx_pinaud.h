@@ -143,10 +143,12 @@ typedef struct {
     ngx_shm_zone_t               *zone;
 
     ngx_int_t                     outage_allowance;
+    ngx_shm_zone_t               *outage;  /* NULL: no allowance */
 
     ngx_pinaud_script_t           admit;
     ngx_pinaud_script_t           refund;
     ngx_pinaud_script_t           cooldown;
+    ngx_pinaud_script_t           lease;
 
     ngx_array_t                   gated;   /* of ngx_pinaud_gated_t, sorted */
     ngx_int_t                     request_id_index;
@@ -220,6 +222,8 @@ typedef enum {
     NGX_PINAUD_STAGE_GO                    /* admitted: on to proxy_pass */
 } ngx_pinaud_stage_e;
 
+
+#define NGX_PINAUD_SEALED_MAX    (8192 + PINAUD_SEAL_OVERHEAD)
 
 #define NGX_PINAUD_ID_LEN        32        /* of nginx's $request_id */
 #define NGX_PINAUD_DEADLINE_LEN  13        /* digits of ms since 1970 */
@@ -295,6 +299,9 @@ struct ngx_pinaud_record_s {
     ngx_pinaud_limit_t            limits[NGX_PINAUD_MAX_POLICIES];
     ngx_uint_t                    nlimits;
     ngx_buf_t                    *token;   /* "Authorization: Bearer ..." */
+    ngx_uint_t                    lease;   /* the unit's place: see outage */
+    ngx_uint_t                    lease_serial;
+    ngx_uint_t                    lease_second;
 
     /* the answer */
     ngx_pinaud_outcome_e          outcome;
@@ -320,6 +327,7 @@ struct ngx_pinaud_record_s {
     unsigned                      lined:1;       /* in line for its turn */
     unsigned                      answered:1;    /* verdict is there */
     unsigned                      charged:1;     /* and not given back */
+    unsigned                      leased:1;      /* it spends a unit */
     unsigned                      armed:1;       /* the gate may open once */
     unsigned                      sent:1;        /* it opened */
     unsigned                      retried:1;     /* after Pinterest's 401 */
@@ -422,13 +430,17 @@ struct ngx_pinaud_policy_s {
     size_t                        team_limits_len;
     u_char                        reserves[sizeof("1000000 1000000")];
     size_t                        reserves_len;  /* as admit.lua takes them */
+    ngx_uint_t                    reserved;      /* the sum of all teams' */
 
     ngx_msec_t                    asked;   /* when it was read */
     ngx_pinaud_turn_t            *turns[2];      /* of writes, of reads */
     ngx_pinaud_command_t          commands[NGX_PINAUD_MODES];
     struct ngx_pinaud_ask_s      *asks[NGX_PINAUD_MODES];    /* not sent yet */
 
-    unsigned                      fresh:1; /* was read, by "asked" */
+    ngx_msec_t                    leased;  /* when its lease was looked at */
+
+    unsigned                      loaded:1;      /* what is below was read */
+    unsigned                      fresh:1; /* and may be used still */
     unsigned                      allowed:1;     /* the team, to the account */
     unsigned                      split:1; /* the account has reserves */
     unsigned                      asking:1;
@@ -574,19 +586,49 @@ ngx_uint_t ngx_pinaud_verdict_buckets(ngx_pinaud_reply_t *reply,
 void ngx_pinaud_verdict_apply(ngx_pinaud_record_t *record,
     ngx_pinaud_reply_t *reply, ngx_uint_t i);
 
+/* Opens a sealed token, of record->version, for the record. */
+ngx_int_t ngx_pinaud_verdict_token(ngx_pinaud_record_t *record,
+    u_char *sealed, size_t len);
+
 /* Wipes the token; it may be called at any time. */
 void ngx_pinaud_token_wipe(ngx_pinaud_record_t *record);
 
 
 /* tell: scripts whose answer nobody waits for */
 
+/* The reply, NULL: none came. */
+typedef void (*ngx_pinaud_told_pt)(void *data, redisReply *reply);
+
 /*
- * Calls a script with its arguments from the number of keys on. NGX_DECLINED:
- * Redis can't be reached now; it is not tried again.
+ * Calls a script with its arguments from the number of keys on. The handler
+ * may be NULL; it is called once if the result is NGX_OK. NGX_DECLINED: Redis
+ * can't be reached now; it is not tried again.
  */
 ngx_int_t ngx_pinaud_tell(ngx_pinaud_redis_t *redis,
     const ngx_pinaud_script_t *script, ngx_uint_t argc, const char **args,
-    const size_t *lens);
+    const size_t *lens, ngx_pinaud_told_pt handler, void *data);
+
+
+/* outage: units held beforehand, spent when Redis can't be reached */
+
+ngx_int_t ngx_pinaud_outage_add(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf);
+
+/* A write was admitted: takes, renews or returns the account's units. */
+void ngx_pinaud_outage_admitted(ngx_pinaud_main_conf_t *pmcf,
+    ngx_pinaud_policy_t *policy, ngx_pinaud_reply_t *reply);
+
+/*
+ * Admits a write by a unit. NGX_DECLINED: there is none, or it may not have
+ * one.
+ */
+ngx_int_t ngx_pinaud_outage_spend(ngx_pinaud_record_t *record);
+
+/* Nothing was sent of it: its unit, if it has one, may be spent again. */
+void ngx_pinaud_outage_unspend(ngx_pinaud_record_t *record);
+
+/* Units that may be spent now, and requests that were ever let through. */
+void ngx_pinaud_outage_count(ngx_pinaud_main_conf_t *pmcf, ngx_uint_t *held,
+    ngx_uint_t *requests);
 
 
 /* refund */

@@ -145,8 +145,11 @@ ngx_pinaud_admission_store_down(ngx_pinaud_record_t *record,
                                 reason);
     ngx_pinaud_turn_leave(record);
 
-    record->verdict = NGX_PINAUD_REFUSED_STORE;
     record->answered = 1;
+
+    if (ngx_pinaud_outage_spend(record) != NGX_OK) {
+        record->verdict = NGX_PINAUD_REFUSED_STORE;
+    }
 
     return NGX_OK;
 }

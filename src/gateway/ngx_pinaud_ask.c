@@ -351,6 +351,10 @@ ngx_pinaud_ask_apply(ngx_pinaud_ask_t *ask, ngx_pinaud_reply_t *reply)
     ngx_pinaud_asker_t   *asker;
     ngx_pinaud_record_t  *record;
 
+    if (reply->admitted && ask->mode == NGX_PINAUD_CHARGE_WRITE) {
+        ngx_pinaud_outage_admitted(ask->conf, ask->policy, reply);
+    }
+
     for (i = 0; i < ask->count; i++) {
         asker = &ask->askers[i];
 

@@ -214,8 +214,14 @@ ngx_pinaud_conf_finish(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf)
                            sizeof(pinaud_script_admit) - 1);
     ngx_pinaud_conf_script(&pmcf->refund, pinaud_script_refund,
                            sizeof(pinaud_script_refund) - 1);
+    ngx_pinaud_conf_script(&pmcf->lease, pinaud_script_lease,
+                           sizeof(pinaud_script_lease) - 1);
     ngx_pinaud_conf_script(&pmcf->cooldown, pinaud_script_cooldown,
                            sizeof(pinaud_script_cooldown) - 1);
+
+    if (ngx_pinaud_outage_add(cf, pmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     if (ngx_pinaud_conf_ring(cf, pmcf) != NGX_OK) {
         return NGX_ERROR;

@@ -116,7 +116,8 @@ ngx_pinaud_cooldown_tell(ngx_pinaud_record_t *record, pinaud_class_e class,
                   policy->credential,
                   (class == PINAUD_CLASS_ALL) ? "calls" : "writes");
 
-    if (ngx_pinaud_tell(pmcf->worker->redis, &pmcf->cooldown, 5, args, lens)
+    if (ngx_pinaud_tell(pmcf->worker->redis, &pmcf->cooldown, 5, args, lens,
+                        NULL, NULL)
         != NGX_OK)
     {
         ngx_pinaud_zone_store_error(ngx_pinaud_zone(pmcf), "cooldown");

@@ -272,6 +272,8 @@ ngx_pinaud_policy_reply(ngx_pinaud_call_t *call, redisReply *reply)
 
             if (rc == NGX_OK) {
                 policy->fresh = 1;
+                policy->loaded = 1;
+                policy->leased = old->leased;
                 ngx_pinaud_policy_succeed(policy, old);
 
             } else {
@@ -461,6 +463,7 @@ ngx_pinaud_policy_team(ngx_pinaud_policy_t *policy, redisReply *reserved,
     *p++ = ' ';
     p = ngx_pinaud_digits(p, sum);
     policy->reserves_len = p - policy->reserves;
+    policy->reserved = sum;
     policy->split = (sum != 0);
 
     return NGX_OK;

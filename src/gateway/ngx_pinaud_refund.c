@@ -59,7 +59,8 @@ ngx_pinaud_refund(ngx_pinaud_main_conf_t *pmcf, ngx_pinaud_policy_t *policy,
     args[argc] = NGX_PINAUD_REFUND_KEEP;
     lens[argc++] = sizeof(NGX_PINAUD_REFUND_KEEP) - 1;
 
-    if (ngx_pinaud_tell(pmcf->worker->redis, &pmcf->refund, argc, args, lens)
+    if (ngx_pinaud_tell(pmcf->worker->redis, &pmcf->refund, argc, args, lens,
+                        NULL, NULL)
         != NGX_OK)
     {
         ngx_pinaud_zone_store_error(ngx_pinaud_zone(pmcf), "refund");

@@ -388,10 +388,9 @@ ngx_pinaud_request_wait(ngx_http_request_t *r, ngx_pinaud_record_t *record)
 static void
 ngx_pinaud_request_timer(ngx_http_request_t *r)
 {
-    ngx_event_t             *wev;
-    ngx_pinaud_record_t     *record;
-    ngx_pinaud_loc_conf_t   *plcf;
-    ngx_pinaud_main_conf_t  *pmcf;
+    ngx_event_t            *wev;
+    ngx_pinaud_record_t    *record;
+    ngx_pinaud_loc_conf_t  *plcf;
 
     wev = r->connection->write;
 
@@ -406,7 +405,6 @@ ngx_pinaud_request_timer(ngx_http_request_t *r)
 
     record = ngx_http_get_module_ctx(r, ngx_pinaud_module);
     plcf = ngx_http_get_module_loc_conf(r, ngx_pinaud_module);
-    pmcf = ngx_http_get_module_main_conf(r, ngx_pinaud_module);
 
     if (record->lined && plcf->quota_wait) {
         ngx_pinaud_turn_expire(record);
@@ -417,11 +415,8 @@ ngx_pinaud_request_timer(ngx_http_request_t *r)
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                   "pinaud: store did not answer in time");
 
-    ngx_pinaud_zone_store_error(ngx_pinaud_zone(pmcf), "timeout");
     ngx_pinaud_admission_cancel(record);
-
-    record->verdict = NGX_PINAUD_REFUSED_STORE;
-    record->answered = 1;
+    (void) ngx_pinaud_admission_store_down(record, "timeout");
 
     ngx_pinaud_request_resume(r);
 }
@@ -487,6 +482,10 @@ ngx_pinaud_log_handler(ngx_http_request_t *r)
     if (record->charged && !(record->sent && ngx_pinaud_upstream_sent(r))) {
         record->charged = 0;
         ngx_pinaud_refund(pmcf, record->policy, &record->charge);
+    }
+
+    if (!(record->sent && ngx_pinaud_upstream_sent(r))) {
+        ngx_pinaud_outage_unspend(record);
     }
 
     ngx_pinaud_zone_count(ngx_pinaud_zone(pmcf), record->operation,

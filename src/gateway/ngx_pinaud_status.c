@@ -32,6 +32,8 @@ typedef struct {
 static ngx_int_t ngx_pinaud_status_send(ngx_http_request_t *r,
     ngx_pinaud_text_t *text);
 
+static void ngx_pinaud_status_outage(ngx_pinaud_text_t *text,
+    ngx_pinaud_main_conf_t *pmcf);
 static void ngx_pinaud_status_prometheus(ngx_pinaud_text_t *text,
     ngx_pinaud_counters_t *counters, ngx_uint_t up);
 static void ngx_pinaud_status_admission(ngx_pinaud_text_t *text,
@@ -113,6 +115,7 @@ ngx_pinaud_status_handler(ngx_http_request_t *r)
         r->headers_out.content_type_len = sizeof(NGX_PINAUD_TEXT_PLAIN) - 1;
 
         ngx_pinaud_status_prometheus(&text, counters, up);
+        ngx_pinaud_status_outage(&text, pmcf);
 
         return ngx_pinaud_status_send(r, &text);
     }
@@ -158,6 +161,26 @@ ngx_pinaud_status_send(ngx_http_request_t *r, ngx_pinaud_text_t *text)
     }
 
     return ngx_http_output_filter(r, text->first);
+}
+
+
+static void
+ngx_pinaud_status_outage(ngx_pinaud_text_t *text,
+    ngx_pinaud_main_conf_t *pmcf)
+{
+    ngx_uint_t  held, requests;
+
+    ngx_pinaud_outage_count(pmcf, &held, &requests);
+
+    ngx_pinaud_status_family(text, "pinaud_outage_requests_total", "counter",
+                             "Requests that went on without the store.");
+    ngx_pinaud_text_print(text, "pinaud_outage_requests_total %ui\n",
+                          requests);
+
+    ngx_pinaud_status_family(text, "pinaud_outage_allowance_requests", "gauge",
+                             "Requests that could go on without the store.");
+    ngx_pinaud_text_print(text, "pinaud_outage_allowance_requests %ui\n",
+                          held);
 }
 
 

@@ -14,6 +14,8 @@ typedef struct {
     ngx_pinaud_call_t           call;
     ngx_pinaud_redis_t         *redis;
     const ngx_pinaud_script_t  *script;
+    ngx_pinaud_told_pt          handler;
+    void                       *data;
     u_char                     *tail;      /* the command behind its script */
     size_t                      tail_len;
     ngx_uint_t                  argc;
@@ -27,7 +29,8 @@ static void ngx_pinaud_tell_reply(ngx_pinaud_call_t *call, redisReply *reply);
 
 ngx_int_t
 ngx_pinaud_tell(ngx_pinaud_redis_t *redis, const ngx_pinaud_script_t *script,
-    ngx_uint_t argc, const char **args, const size_t *lens)
+    ngx_uint_t argc, const char **args, const size_t *lens,
+    ngx_pinaud_told_pt handler, void *data)
 {
     int                 n;
     char               *command, *tail;
@@ -53,6 +56,8 @@ ngx_pinaud_tell(ngx_pinaud_redis_t *redis, const ngx_pinaud_script_t *script,
         tell->call.handler = ngx_pinaud_tell_reply;
         tell->redis = redis;
         tell->script = script;
+        tell->handler = handler;
+        tell->data = data;
         tell->argc = argc;
         tell->whole = 0;
         tell->tail = (u_char *) tell + sizeof(ngx_pinaud_tell_t);
@@ -62,7 +67,16 @@ ngx_pinaud_tell(ngx_pinaud_redis_t *redis, const ngx_pinaud_script_t *script,
 
     redisFreeCommand(command);
 
-    return tell ? ngx_pinaud_tell_send(tell) : NGX_ERROR;
+    if (tell == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_pinaud_tell_send(tell) != NGX_OK) {
+        ngx_free(tell);
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -87,7 +101,6 @@ ngx_pinaud_tell_send(ngx_pinaud_tell_t *tell)
                                     (p - head) + len + sizeof(CRLF) - 1
                                     + tell->tail_len);
     if (room == NULL) {
-        ngx_free(tell);
         return NGX_DECLINED;
     }
 
@@ -113,8 +126,18 @@ ngx_pinaud_tell_reply(ngx_pinaud_call_t *call, redisReply *reply)
         && ngx_strncmp(reply->str, "NOSCRIPT", 8) == 0)
     {
         tell->whole = 1;
-        (void) ngx_pinaud_tell_send(tell);
-        return;
+
+        if (ngx_pinaud_redis_state(tell->redis) == NGX_PINAUD_REDIS_READY
+            && ngx_pinaud_tell_send(tell) == NGX_OK)
+        {
+            return;
+        }
+
+        reply = NULL;
+    }
+
+    if (tell->handler) {
+        tell->handler(tell->data, reply);
     }
 
     ngx_free(tell);

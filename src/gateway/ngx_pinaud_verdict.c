@@ -9,8 +9,6 @@
 #include "ngx_pinaud.h"
 
 
-#define NGX_PINAUD_TOKEN_MAX  8192
-
 #define NGX_PINAUD_BEARER     "Authorization: Bearer "
 
 #define NGX_PINAUD_LIMIT_MAX  0x7fffffff   /* of a limit's numbers */
@@ -23,10 +21,12 @@ static ngx_int_t ngx_pinaud_verdict_limits(ngx_pinaud_reply_t *reply,
     u_char *p, u_char *last);
 static ngx_int_t ngx_pinaud_verdict_number(u_char **pos, u_char *last,
     int64_t *value);
-static ngx_int_t ngx_pinaud_verdict_token(ngx_pinaud_record_t *record,
+static ngx_int_t ngx_pinaud_verdict_share(ngx_pinaud_record_t *record,
     ngx_pinaud_reply_t *reply);
+static ngx_buf_t *ngx_pinaud_verdict_buf(ngx_pinaud_record_t *record,
+    size_t len);
 static ngx_int_t ngx_pinaud_verdict_open(ngx_pinaud_record_t *record,
-    redisReply *sealed, ngx_buf_t *b);
+    u_char *sealed, size_t sealed_len, ngx_buf_t *b);
 static ngx_uint_t ngx_pinaud_verdict_visible(u_char *p, size_t len);
 
 
@@ -191,59 +191,87 @@ ngx_pinaud_verdict_apply(ngx_pinaud_record_t *record,
                                                             record->policy, i);
     }
 
-    if (ngx_pinaud_verdict_token(record, reply) != NGX_OK) {
+    if (ngx_pinaud_verdict_share(record, reply) != NGX_OK) {
         record->verdict = NGX_PINAUD_REFUSED_UNREADABLE;
     }
 }
 
 
 /*
- * The token as a buffer that holds the field as it goes on the wire. Each has
- * one of his own, which is wiped when his record goes; it is opened once.
+ * Each has the token in a buffer of his own, which is wiped when his record
+ * goes; it is opened once.
  */
 
 static ngx_int_t
-ngx_pinaud_verdict_token(ngx_pinaud_record_t *record,
+ngx_pinaud_verdict_share(ngx_pinaud_record_t *record,
     ngx_pinaud_reply_t *reply)
 {
-    size_t      size;
     ngx_buf_t  *b;
 
-    if (reply->sealed->len == 0
-        || reply->sealed->len > NGX_PINAUD_TOKEN_MAX + PINAUD_SEAL_OVERHEAD)
-    {
-        return NGX_ERROR;
-    }
-
-    ngx_pinaud_token_wipe(record);
-
-    size = sizeof(NGX_PINAUD_BEARER) - 1 + reply->sealed->len
-           + sizeof(CRLF CRLF) - 1;
-
-    b = ngx_create_temp_buf(record->request->pool, size);
-    if (b == NULL) {
-        return NGX_ERROR;
-    }
-
-    record->token = b;
-
     if (reply->token) {
+        b = ngx_pinaud_verdict_buf(record, reply->sealed->len);
+
+        if (b == NULL) {
+            return NGX_ERROR;
+        }
+
         b->last = ngx_cpymem(b->pos, reply->token->pos,
                              reply->token->last - reply->token->pos);
         return NGX_OK;
     }
 
+    if (ngx_pinaud_verdict_token(record, (u_char *) reply->sealed->str,
+                                 reply->sealed->len)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    reply->token = record->token;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_pinaud_verdict_token(ngx_pinaud_record_t *record, u_char *sealed,
+    size_t len)
+{
+    ngx_buf_t  *b;
+
+    if (len == 0 || len > NGX_PINAUD_SEALED_MAX) {
+        return NGX_ERROR;
+    }
+
+    b = ngx_pinaud_verdict_buf(record, len);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
     b->last = ngx_cpymem(b->last, NGX_PINAUD_BEARER,
                          sizeof(NGX_PINAUD_BEARER) - 1);
 
-    if (ngx_pinaud_verdict_open(record, reply->sealed, b) != NGX_OK) {
+    if (ngx_pinaud_verdict_open(record, sealed, len, b) != NGX_OK) {
         return NGX_ERROR;
     }
 
     b->last = ngx_cpymem(b->last, CRLF CRLF, sizeof(CRLF CRLF) - 1);
-    reply->token = b;
 
     return NGX_OK;
+}
+
+
+/* Room for the field as it goes on the wire, in place of what was there. */
+
+static ngx_buf_t *
+ngx_pinaud_verdict_buf(ngx_pinaud_record_t *record, size_t len)
+{
+    ngx_pinaud_token_wipe(record);
+
+    record->token = ngx_create_temp_buf(record->request->pool,
+                                        sizeof(NGX_PINAUD_BEARER) - 1 + len
+                                        + sizeof(CRLF CRLF) - 1);
+    return record->token;
 }
 
 
@@ -293,8 +321,8 @@ ngx_pinaud_verdict_number(u_char **pos, u_char *last, int64_t *value)
 /* Opens the token behind what the buffer holds. */
 
 static ngx_int_t
-ngx_pinaud_verdict_open(ngx_pinaud_record_t *record, redisReply *sealed,
-    ngx_buf_t *b)
+ngx_pinaud_verdict_open(ngx_pinaud_record_t *record, u_char *sealed,
+    size_t sealed_len, ngx_buf_t *b)
 {
     size_t                len, aad_len;
     u_char                aad[PINAUD_SEAL_AAD_MAX];
@@ -308,7 +336,7 @@ ngx_pinaud_verdict_open(ngx_pinaud_record_t *record, redisReply *sealed,
                               policy->credential_len, record->version);
 
     rc = pinaud_open(ngx_pinaud_main_conf(record)->ring, aad, aad_len,
-                     (u_char *) sealed->str, sealed->len, b->last, &len);
+                     sealed, sealed_len, b->last, &len);
 
     switch (rc) {
 

@@ -1,0 +1,702 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * The bounded outage. With pinaud_outage_allowance a gateway holds units that
+ * are charged beforehand for the accounts that it serves, and goes on with
+ * them, and with the last token it saw (sealed), while it can't reach Redis:
+ * so what passes is known, and keeps to every limit. All workers share them.
+ */
+
+
+#include "ngx_pinaud.h"
+
+
+#define NGX_PINAUD_LEASES         512      /* accounts at once */
+#define NGX_PINAUD_LEASE_TEAMS    16       /* of an account, at once */
+#define NGX_PINAUD_LEASE_TOKENS   64       /* credentials at once */
+#define NGX_PINAUD_LEASE_SECONDS  60       /* LEASE_S of lease.lua */
+#define NGX_PINAUD_LEASE_RENEW    20000    /* ms: a third of that */
+#define NGX_PINAUD_LEASE_ASK      1000     /* ms between two questions */
+#define NGX_PINAUD_LEASE_LIFE     16       /* hex digits */
+
+
+typedef struct {
+    u_char                    name[PINAUD_NAME_MAX];
+    size_t                    len;
+} ngx_pinaud_lease_team_t;
+
+
+typedef struct {
+    u_char                    account[PINAUD_ACCOUNT_MAX];
+    size_t                    account_len;
+    u_char                    credential[PINAUD_NAME_MAX];
+    size_t                    credential_len;
+
+    ngx_pinaud_lease_team_t   teams[NGX_PINAUD_LEASE_TEAMS];
+                                           /* that were admitted last */
+    ngx_uint_t                next_team;
+
+    ngx_uint_t                serial;      /* grows with each return */
+    ngx_uint_t                units;
+    ngx_uint_t                spent;
+    ngx_uint_t                seconds[NGX_PINAUD_LEASE_SECONDS];
+                                           /* spent in each since "taken" */
+    ngx_msec_t                taken;       /* when the units were asked for */
+    int64_t                   now;         /* Redis's time then, ms */
+    ngx_msec_t                asked;       /* the last question */
+    unsigned                  known:1;
+    unsigned                  returning:1; /* nothing is spent any more */
+} ngx_pinaud_lease_t;
+
+
+typedef struct {
+    u_char                    credential[PINAUD_NAME_MAX];
+    size_t                    credential_len;
+    uint64_t                  version;
+    time_t                    expires;     /* by Redis's clock; 0: not known */
+    size_t                    len;
+    u_char                    sealed[NGX_PINAUD_SEALED_MAX];
+} ngx_pinaud_lease_token_t;
+
+
+typedef struct {
+    u_char                    life[NGX_PINAUD_LEASE_LIFE];
+    ngx_pinaud_lease_t        leases[NGX_PINAUD_LEASES];
+    ngx_pinaud_lease_token_t  tokens[NGX_PINAUD_LEASE_TOKENS];
+    ngx_uint_t                next_token;
+    ngx_atomic_t              requests;
+} ngx_pinaud_leases_t;
+
+
+/* A question under way: which lease it is about, and when it was sent. */
+
+typedef struct {
+    ngx_pinaud_main_conf_t   *conf;
+    ngx_uint_t                lease;
+    ngx_uint_t                serial;
+    ngx_msec_t                sent;
+    ngx_uint_t                back;        /* it returns the units */
+} ngx_pinaud_lease_ask_t;
+
+
+static ngx_int_t ngx_pinaud_outage_init(ngx_shm_zone_t *shm_zone, void *data);
+static ngx_pinaud_leases_t *ngx_pinaud_outage_lock(
+    ngx_pinaud_main_conf_t *pmcf);
+static void ngx_pinaud_outage_unlock(ngx_pinaud_main_conf_t *pmcf);
+static ngx_pinaud_lease_t *ngx_pinaud_outage_find(ngx_pinaud_leases_t *leases,
+    ngx_pinaud_policy_t *policy, ngx_uint_t make);
+static ngx_pinaud_lease_t *ngx_pinaud_outage_learn(
+    ngx_pinaud_leases_t *leases, ngx_pinaud_policy_t *policy);
+static ngx_int_t ngx_pinaud_outage_team(ngx_pinaud_lease_t *lease,
+    ngx_pinaud_policy_t *policy, ngx_uint_t note);
+static ngx_pinaud_lease_token_t *ngx_pinaud_outage_token(
+    ngx_pinaud_leases_t *leases, ngx_pinaud_policy_t *policy,
+    ngx_uint_t make);
+static ngx_uint_t ngx_pinaud_outage_live(ngx_pinaud_lease_t *lease);
+static void ngx_pinaud_outage_ask(ngx_pinaud_main_conf_t *pmcf,
+    ngx_pinaud_leases_t *leases, ngx_pinaud_lease_t *lease,
+    ngx_pinaud_policy_t *policy);
+static u_char *ngx_pinaud_outage_spent(u_char *p, ngx_pinaud_lease_t *lease);
+static void ngx_pinaud_outage_told(void *data, redisReply *reply);
+
+
+ngx_int_t
+ngx_pinaud_outage_add(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf)
+{
+    ngx_str_t  name = ngx_string("pinaud_outage");
+
+    if (pmcf->outage_allowance == 0) {
+        return NGX_OK;
+    }
+
+    pmcf->outage = ngx_shared_memory_add(cf, &name,
+                       ngx_align(sizeof(ngx_pinaud_leases_t), ngx_pagesize)
+                       + 8 * ngx_pagesize, &ngx_pinaud_module);
+    if (pmcf->outage == NULL) {
+        return NGX_ERROR;
+    }
+
+    pmcf->outage->init = ngx_pinaud_outage_init;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_pinaud_outage_init(ngx_shm_zone_t *shm_zone, void *data)
+{
+    u_char                random[NGX_PINAUD_LEASE_LIFE / 2];
+    ngx_slab_pool_t      *shpool;
+    ngx_pinaud_leases_t  *leases;
+
+    shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    if (data || shm_zone->shm.exists) {
+        shm_zone->data = shpool->data;
+        return NGX_OK;
+    }
+
+    leases = ngx_slab_calloc(shpool, sizeof(ngx_pinaud_leases_t));
+
+    if (leases == NULL || RAND_bytes(random, sizeof(random)) != 1) {
+        return NGX_ERROR;
+    }
+
+    ngx_hex_dump(leases->life, random, sizeof(random));
+
+    shpool->data = leases;
+    shm_zone->data = leases;
+
+    return NGX_OK;
+}
+
+
+/*
+ * A write was admitted: its account's units are taken, or renewed, when it is
+ * time, and the token is kept. A worker looks once a second.
+ */
+
+void
+ngx_pinaud_outage_admitted(ngx_pinaud_main_conf_t *pmcf,
+    ngx_pinaud_policy_t *policy, ngx_pinaud_reply_t *reply)
+{
+    ngx_msec_t                 age;
+    ngx_pinaud_lease_t        *lease;
+    ngx_pinaud_leases_t       *leases;
+    ngx_pinaud_lease_token_t  *token;
+
+    if (pmcf->outage == NULL
+        || reply->sealed->len > NGX_PINAUD_SEALED_MAX
+        || (policy->leased
+            && ngx_current_msec - policy->leased < NGX_PINAUD_LEASE_ASK))
+    {
+        return;
+    }
+
+    policy->leased = ngx_current_msec;
+
+    leases = ngx_pinaud_outage_lock(pmcf);
+
+    token = ngx_pinaud_outage_token(leases, policy, 1);
+
+    token->version = reply->version;
+    token->expires = reply->expires;
+    token->len = reply->sealed->len;
+    ngx_memcpy(token->sealed, reply->sealed->str, reply->sealed->len);
+
+    lease = ngx_pinaud_outage_find(leases, policy, 1);
+
+    if (lease) {
+        ngx_pinaud_outage_team(lease, policy, 1);
+
+        age = ngx_current_msec - lease->taken;
+
+        if ((lease->spent || !ngx_pinaud_outage_live(lease)
+             || age >= NGX_PINAUD_LEASE_RENEW)
+            && (lease->asked == 0
+                || ngx_current_msec - lease->asked >= NGX_PINAUD_LEASE_ASK))
+        {
+            ngx_pinaud_outage_ask(pmcf, leases, lease, policy);
+        }
+    }
+
+    ngx_pinaud_outage_unlock(pmcf);
+}
+
+
+ngx_int_t
+ngx_pinaud_outage_spend(ngx_pinaud_record_t *record)
+{
+    size_t                     len;
+    u_char                     sealed[NGX_PINAUD_SEALED_MAX];
+    int64_t                    now;
+    ngx_msec_t                 age;
+    ngx_pinaud_lease_t        *lease;
+    ngx_pinaud_leases_t       *leases;
+    ngx_pinaud_policy_t       *policy;
+    ngx_pinaud_main_conf_t    *pmcf;
+    ngx_pinaud_lease_token_t  *token;
+
+    pmcf = ngx_pinaud_main_conf(record);
+
+    if (pmcf->outage == NULL || !record->write || record->dry_run
+        || record->retried)
+    {
+        return NGX_DECLINED;
+    }
+
+    if (record->policy == NULL) {
+        record->policy = ngx_pinaud_policy_get(pmcf->worker->policies,
+                                               &record->account,
+                                               &record->team);
+    }
+
+    policy = record->policy;
+
+    /* who may is known by what was read last, however old that is by now */
+
+    if (policy == NULL || (policy->loaded && !policy->allowed)) {
+        return NGX_DECLINED;
+    }
+
+    len = 0;
+
+    leases = ngx_pinaud_outage_lock(pmcf);
+
+    lease = policy->loaded ? ngx_pinaud_outage_find(leases, policy, 0)
+                           : ngx_pinaud_outage_learn(leases, policy);
+    token = ngx_pinaud_outage_token(leases, policy, 0);
+
+    if (lease && token && ngx_pinaud_outage_live(lease)
+        && !lease->returning && lease->spent < lease->units)
+    {
+        age = ngx_current_msec - lease->taken;
+        now = lease->now + age;
+
+        if (token->expires == 0 || now < (int64_t) token->expires * 1000) {
+
+            lease->spent++;
+            lease->seconds[age / 1000]++;
+
+            record->lease = lease - leases->leases;
+            record->lease_serial = lease->serial;
+            record->lease_second = age / 1000;
+
+            record->version = token->version;
+            len = token->len;
+            ngx_memcpy(sealed, token->sealed, len);
+        }
+    }
+
+    ngx_pinaud_outage_unlock(pmcf);
+
+    if (len == 0) {
+        return NGX_DECLINED;
+    }
+
+    record->leased = 1;
+
+    if (ngx_pinaud_verdict_token(record, sealed, len) != NGX_OK) {
+        ngx_pinaud_outage_unspend(record);
+        return NGX_DECLINED;
+    }
+
+    (void) ngx_atomic_fetch_add(&leases->requests, 1);
+
+    record->verdict = NGX_PINAUD_ADMITTED;
+    record->nlimits = 0;
+
+    return NGX_OK;
+}
+
+
+/* Nothing was sent of a request that had a unit: it may be spent again. */
+
+void
+ngx_pinaud_outage_unspend(ngx_pinaud_record_t *record)
+{
+    ngx_pinaud_lease_t      *lease;
+    ngx_pinaud_leases_t     *leases;
+    ngx_pinaud_main_conf_t  *pmcf;
+
+    if (!record->leased) {
+        return;
+    }
+
+    record->leased = 0;
+
+    pmcf = ngx_pinaud_main_conf(record);
+    leases = ngx_pinaud_outage_lock(pmcf);
+    lease = &leases->leases[record->lease];
+
+    if (lease->serial == record->lease_serial
+        && lease->seconds[record->lease_second])
+    {
+        lease->seconds[record->lease_second]--;
+        lease->spent--;
+    }
+
+    ngx_pinaud_outage_unlock(pmcf);
+}
+
+
+/* What may pass without Redis from now on, and what did. */
+
+void
+ngx_pinaud_outage_count(ngx_pinaud_main_conf_t *pmcf, ngx_uint_t *held,
+    ngx_uint_t *requests)
+{
+    ngx_uint_t            i;
+    ngx_pinaud_lease_t   *lease;
+    ngx_pinaud_leases_t  *leases;
+
+    *held = 0;
+    *requests = 0;
+
+    if (pmcf->outage == NULL) {
+        return;
+    }
+
+    leases = ngx_pinaud_outage_lock(pmcf);
+
+    for (i = 0; i < NGX_PINAUD_LEASES; i++) {
+        lease = &leases->leases[i];
+
+        if (ngx_pinaud_outage_live(lease) && !lease->returning) {
+            *held += lease->units - lease->spent;
+        }
+    }
+
+    ngx_pinaud_outage_unlock(pmcf);
+
+    *requests = leases->requests;
+}
+
+
+static ngx_pinaud_leases_t *
+ngx_pinaud_outage_lock(ngx_pinaud_main_conf_t *pmcf)
+{
+    ngx_slab_pool_t  *shpool;
+
+    shpool = (ngx_slab_pool_t *) pmcf->outage->shm.addr;
+    ngx_shmtx_lock(&shpool->mutex);
+
+    return pmcf->outage->data;
+}
+
+
+static void
+ngx_pinaud_outage_unlock(ngx_pinaud_main_conf_t *pmcf)
+{
+    ngx_slab_pool_t  *shpool;
+
+    shpool = (ngx_slab_pool_t *) pmcf->outage->shm.addr;
+    ngx_shmtx_unlock(&shpool->mutex);
+}
+
+
+/* An account's lease; where all places are taken, a dead one gives way. */
+
+static ngx_pinaud_lease_t *
+ngx_pinaud_outage_find(ngx_pinaud_leases_t *leases,
+    ngx_pinaud_policy_t *policy, ngx_uint_t make)
+{
+    ngx_uint_t           i, serial;
+    ngx_pinaud_lease_t  *lease, *room;
+
+    room = NULL;
+
+    for (i = 0; i < NGX_PINAUD_LEASES; i++) {
+        lease = &leases->leases[i];
+
+        if (lease->known
+            && ngx_memn2cmp(lease->account, policy->account,
+                            lease->account_len, policy->account_len)
+               == 0
+            && ngx_memn2cmp(lease->credential, policy->credential,
+                            lease->credential_len, policy->credential_len)
+               == 0)
+        {
+            return lease;
+        }
+
+        if (room == NULL && (!lease->known || !ngx_pinaud_outage_live(lease)))
+        {
+            room = lease;
+        }
+    }
+
+    if (!make || room == NULL) {
+        return NULL;
+    }
+
+    serial = room->serial + 1;
+
+    ngx_memzero(room, sizeof(ngx_pinaud_lease_t));
+
+    room->serial = serial;
+    room->account_len = policy->account_len;
+    ngx_memcpy(room->account, policy->account, policy->account_len);
+    room->credential_len = policy->credential_len;
+    ngx_memcpy(room->credential, policy->credential, policy->credential_len);
+    room->known = 1;
+
+    return room;
+}
+
+
+/*
+ * What another worker of this gateway read of an account and a team, for one
+ * that has not; the credential is the lease's.
+ */
+
+static ngx_pinaud_lease_t *
+ngx_pinaud_outage_learn(ngx_pinaud_leases_t *leases,
+    ngx_pinaud_policy_t *policy)
+{
+    ngx_uint_t           i;
+    ngx_pinaud_lease_t  *lease;
+
+    for (i = 0; i < NGX_PINAUD_LEASES; i++) {
+        lease = &leases->leases[i];
+
+        if (ngx_pinaud_outage_live(lease)
+            && ngx_memn2cmp(lease->account, policy->account,
+                            lease->account_len, policy->account_len)
+               == 0
+            && ngx_pinaud_outage_team(lease, policy, 0) == NGX_OK)
+        {
+            policy->credential_len = lease->credential_len;
+            ngx_memcpy(policy->credential, lease->credential,
+                       lease->credential_len);
+            policy->loaded = 1;
+            policy->allowed = 1;
+
+            return lease;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* Whether the team was admitted to the account; noted where it is told so. */
+
+static ngx_int_t
+ngx_pinaud_outage_team(ngx_pinaud_lease_t *lease, ngx_pinaud_policy_t *policy,
+    ngx_uint_t note)
+{
+    ngx_uint_t                i;
+    ngx_pinaud_lease_team_t  *team;
+
+    for (i = 0; i < NGX_PINAUD_LEASE_TEAMS; i++) {
+        team = &lease->teams[i];
+
+        if (team->len
+            && ngx_memn2cmp(team->name, policy->team, team->len,
+                            policy->team_len)
+               == 0)
+        {
+            return NGX_OK;
+        }
+    }
+
+    if (note) {
+        team = &lease->teams[lease->next_team++ % NGX_PINAUD_LEASE_TEAMS];
+        team->len = policy->team_len;
+        ngx_memcpy(team->name, policy->team, policy->team_len);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_pinaud_lease_token_t *
+ngx_pinaud_outage_token(ngx_pinaud_leases_t *leases,
+    ngx_pinaud_policy_t *policy, ngx_uint_t make)
+{
+    ngx_uint_t                 i;
+    ngx_pinaud_lease_token_t  *token;
+
+    for (i = 0; i < NGX_PINAUD_LEASE_TOKENS; i++) {
+        token = &leases->tokens[i];
+
+        if (token->len
+            && ngx_memn2cmp(token->credential, policy->credential,
+                            token->credential_len, policy->credential_len)
+               == 0)
+        {
+            return token;
+        }
+    }
+
+    if (!make) {
+        return NULL;
+    }
+
+    token = &leases->tokens[leases->next_token++ % NGX_PINAUD_LEASE_TOKENS];
+
+    token->credential_len = policy->credential_len;
+    ngx_memcpy(token->credential, policy->credential, policy->credential_len);
+
+    return token;
+}
+
+
+/* Whether its units may still be spent, by this host's monotonic clock. */
+
+static ngx_uint_t
+ngx_pinaud_outage_live(ngx_pinaud_lease_t *lease)
+{
+    return lease->units
+           && ngx_current_msec - lease->taken
+              < NGX_PINAUD_LEASE_SECONDS * 1000;
+}
+
+
+/* Asks for units, or returns them where some were spent. */
+
+static void
+ngx_pinaud_outage_ask(ngx_pinaud_main_conf_t *pmcf,
+    ngx_pinaud_leases_t *leases, ngx_pinaud_lease_t *lease,
+    ngx_pinaud_policy_t *policy)
+{
+    char                     keys[9][PINAUD_KEY_MAX], *credential, *account;
+    u_char                   name[NGX_PINAUD_LEASE_LIFE + NGX_INT64_LEN + 1],
+                             reserved[NGX_INT64_LEN], deadline[NGX_INT64_LEN],
+                             what[NGX_PINAUD_LEASE_SECONDS
+                                  * 2 * (NGX_INT64_LEN + 1)], *p;
+    size_t                   lens[15], len, account_len;
+    ngx_uint_t               argc, i;
+    const char              *args[15];
+    ngx_pinaud_redis_t      *redis;
+    ngx_pinaud_lease_ask_t  *ask;
+
+    redis = pmcf->worker->redis;
+
+    credential = (char *) policy->credential;
+    len = policy->credential_len;
+    account = (char *) policy->account;
+    account_len = policy->account_len;
+
+    p = ngx_cpymem(name, leases->life, NGX_PINAUD_LEASE_LIFE);
+    *p++ = '-';
+    p = ngx_pinaud_digits(p, lease->serial);
+
+    lens[1] = pinaud_key_credential(keys[0], credential, len);
+    lens[2] = pinaud_key_calls(keys[1], credential, len);
+    lens[3] = pinaud_key_writes(keys[2], credential, len);
+    lens[4] = pinaud_key_account_bucket(keys[3], credential, len, account,
+                                        account_len);
+    lens[5] = pinaud_key_shared(keys[4], credential, len, account,
+                                account_len);
+    lens[6] = pinaud_key_leased_calls(keys[5], credential, len);
+    lens[7] = pinaud_key_leased_writes(keys[6], credential, len);
+    lens[8] = pinaud_key_leased(keys[7], credential, len, account,
+                                account_len);
+    lens[9] = pinaud_key_lease(keys[8], credential, len, account, account_len,
+                               (char *) name, p - name);
+
+    args[0] = "9";
+    lens[0] = 1;
+
+    for (i = 0; i < 9; i++) {
+        args[1 + i] = keys[i];
+    }
+
+    argc = 10;
+    args[argc] = lease->spent ? "return" : "hold";
+    lens[argc] = ngx_strlen(args[argc]);
+    argc++;
+
+    args[argc] = (char *) policy->account_limits;
+    lens[argc++] = policy->account_limits_len;
+    args[argc] = (char *) reserved;
+    lens[argc++] = ngx_pinaud_digits(reserved, policy->reserved) - reserved;
+
+    args[argc] = (char *) what;
+    p = lease->spent ? ngx_pinaud_outage_spent(what, lease)
+                     : ngx_pinaud_digits(what, pmcf->outage_allowance);
+    lens[argc++] = p - what;
+
+    args[argc] = (char *) deadline;
+    lens[argc++] = ngx_pinaud_digits(deadline, ngx_pinaud_redis_now(redis)
+                                               + pmcf->store.timeout)
+                   - deadline;
+
+    ask = ngx_alloc(sizeof(ngx_pinaud_lease_ask_t), ngx_cycle->log);
+    if (ask == NULL) {
+        return;
+    }
+
+    ask->conf = pmcf;
+    ask->lease = lease - leases->leases;
+    ask->serial = lease->serial;
+    ask->sent = ngx_current_msec;
+    ask->back = (lease->spent != 0);
+
+    lease->asked = ngx_current_msec;
+
+    /* whether or not the answer comes: Redis may free what was not spent */
+
+    lease->returning = ask->back;
+
+    if (ngx_pinaud_tell(redis, &pmcf->lease, argc, args, lens,
+                        ngx_pinaud_outage_told, ask)
+        != NGX_OK)
+    {
+        ngx_free(ask);
+    }
+}
+
+
+/* "TIME COUNT" of each second, in Redis's time, at that second's end. */
+
+static u_char *
+ngx_pinaud_outage_spent(u_char *p, ngx_pinaud_lease_t *lease)
+{
+    u_char      *first;
+    ngx_uint_t   i;
+
+    first = p;
+
+    for (i = 0; i < NGX_PINAUD_LEASE_SECONDS; i++) {
+
+        if (lease->seconds[i] == 0) {
+            continue;
+        }
+
+        if (p != first) {
+            *p++ = ' ';
+        }
+
+        p = ngx_pinaud_digits(p, lease->now + (i + 1) * 1000);
+        *p++ = ' ';
+        p = ngx_pinaud_digits(p, lease->seconds[i]);
+    }
+
+    return p;
+}
+
+
+static void
+ngx_pinaud_outage_told(void *data, redisReply *reply)
+{
+    int64_t                  units, now;
+    ngx_pinaud_lease_t      *lease;
+    ngx_pinaud_leases_t     *leases;
+    ngx_pinaud_lease_ask_t  *ask;
+
+    ask = data;
+
+    leases = ngx_pinaud_outage_lock(ask->conf);
+    lease = &leases->leases[ask->lease];
+
+    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2
+        && reply->element[0]->type == REDIS_REPLY_INTEGER
+        && reply->element[1]->type == REDIS_REPLY_INTEGER
+        && lease->serial == ask->serial)
+    {
+        units = reply->element[0]->integer;
+        now = reply->element[1]->integer;
+
+        if (ask->back) {
+            lease->serial++;
+            lease->returning = 0;
+            lease->units = 0;
+            lease->spent = 0;
+            ngx_memzero(lease->seconds, sizeof(lease->seconds));
+
+        } else if (units > 0 && units <= ask->conf->outage_allowance
+                   && lease->spent == 0 && ngx_pinaud_redis_clock_valid(now))
+        {
+            lease->units = units;
+            lease->taken = ask->sent;
+            lease->now = now;
+        }
+    }
+
+    ngx_pinaud_outage_unlock(ask->conf);
+    ngx_free(ask);
+}
