@@ -104,6 +104,10 @@ is_deeply $r->json->{'violated-policies'}, ['pinterest'],
 cmp_ok $r->header('Retry-After'), '>=', 28, 'Retry-After';
 is scalar($gw->sim->requests), 0, 'nothing is sent';
 
+my %after = map { $_ => 1 } map { post($second, create_path, body,
+    team => 'brand')->header('Retry-After') } 1 .. 20;
+cmp_ok scalar(keys %after), '>', 2, 'callers do not come back all at once';
+
 is get($second, create_path, team => 'brand')->{status}, 200,
     'reads go on when writes are over';
 

@@ -11,6 +11,7 @@
 
 
 #define NGX_PINAUD_ACT_AFTER  300          /* s: until a person has acted */
+#define NGX_PINAUD_SPREAD     10           /* s: after Pinterest's own limit */
 
 
 static ngx_int_t ngx_pinaud_answer_send(ngx_pinaud_record_t *record,
@@ -106,6 +107,13 @@ ngx_pinaud_refuse_admission(ngx_pinaud_record_t *record)
         }
 
         record->retry_after = (reset + 999) / 1000;
+
+        if (record->limits[0].bucket == 'p') {
+
+            /* all callers of all gateways wait for this one moment */
+
+            record->retry_after += ngx_random() % NGX_PINAUD_SPREAD;
+        }
 
         return ngx_pinaud_refuse(record, PINAUD_PROBLEM_QUOTA_EXCEEDED, NULL,
                                  NULL);
