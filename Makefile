@@ -2,6 +2,9 @@
 
 SHELL := /bin/bash
 
+# where nginx is, which is not in everybody's PATH
+export PATH := $(PATH):/usr/sbin:/sbin
+
 NGINX_SRC ?= /usr/share/nginx/src
 CC ?= cc
 CLANG ?= clang
@@ -33,12 +36,15 @@ pinaudctl: $(BUILD)/pinaudctl
 # The module is built the way nginx builds add-ons, in a folder of its own.
 
 $(BUILD)/nginx/Makefile: config
-	@mkdir -p $(BUILD); echo "  configure the module for $$(nginx -v 2>&1)"
+	@[ -r $(NGINX_SRC)/conf_flags ] || { echo "nginx's headers are not in" \
+	    "$(NGINX_SRC). Debian has them: apt-get install nginx-dev"; exit 1; }
+	@mkdir -p $(BUILD); v=$$(nginx -v 2>&1); echo "  configure for $${v##* }"
 	@cd $(NGINX_SRC) && . ./conf_flags && ./configure \
 	    "$${NGX_CONF_FLAGS[@]}" --builddir=$(BUILD)/nginx \
 	    --with-cc-opt='$(CFLAGS) -Wextra' \
 	    --add-dynamic-module=$(CURDIR) > $(BUILD)/configure.log \
-	    || { tail -n 20 $(BUILD)/configure.log; exit 1; }
+	    || { grep -A 9 ' error: ' $(BUILD)/configure.log \
+	    || tail -n 20 $(BUILD)/configure.log; exit 1; }
 
 $(BUILD)/ngx_pinaud_module.so: $(BUILD)/nginx/Makefile $(MODULE_SRCS) \
     $(PURE) $(HEADERS) $(BUILD)/pinaud_scripts.h
@@ -61,7 +67,7 @@ $(BUILD)/pinaudctl: $(wildcard src/ctl/*.c) $(PURE) $(HEADERS) \
 
 
 deps:
-	sh t/tools/deps.sh
+	@sh t/tools/deps.sh
 
 run:
 	@sh t/tools/deps.sh run
@@ -85,20 +91,21 @@ asan-build:
 	@bash t/tools/nginx_asan.sh $(BUILD)/asan
 
 unit: unit-build
-	perl t/tools/test.pl unit
+	@perl t/tools/test.pl unit
 
 test-nginx: all
-	perl t/tools/test.pl nginx
+	@perl t/tools/test.pl nginx
 
 test-asan: all asan-build
-	perl t/tools/test.pl asan
+	@perl t/tools/test.pl asan
 
 fuzz: fuzz-build
-	FUZZ_SECONDS=$(FUZZ_LONG) perl t/tools/test.pl fuzz
+	@FUZZ_SECONDS=$(FUZZ_LONG) perl t/tools/test.pl fuzz
 
-bench: all
-	sh t/tools/deps.sh
-	perl t/bench/bench.pl
+bench:
+	@sh t/tools/deps.sh
+	@$(MAKE) --no-print-directory -s all
+	@perl t/bench/bench.pl
 
 # The unit tests and the fuzzers take the pure sources once each, compiled
 # for them.
