@@ -192,7 +192,11 @@ ngx_pinaud_verdict_apply(ngx_pinaud_record_t *record,
     }
 
     if (ngx_pinaud_verdict_share(record, reply) != NGX_OK) {
+
+        /* its charge is given back: what the limits tell is not so */
+
         record->verdict = NGX_PINAUD_REFUSED_UNREADABLE;
+        record->nlimits = 0;
     }
 }
 
