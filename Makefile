@@ -13,7 +13,7 @@ BUILD := $(CURDIR)/build
 CFLAGS ?= -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
 WARN := -std=gnu11 -Wall -Wextra -Wshadow -Wpointer-arith -Werror
 INCS := -Isrc/audience -Isrc/store -Isrc/ctl -I$(BUILD)
-LIBS := -lhiredis -ljansson -lcrypto -lcurl
+LIBS := -lhiredis -ljansson -lcrypto
 
 PURE := $(wildcard src/audience/*.c src/store/*.c)
 HEADERS := $(wildcard src/*/*.h t/*/*.h)
