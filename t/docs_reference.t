@@ -142,11 +142,12 @@ for my $format (@formats) {
     ok +(grep { $_ =~ pattern($format) } @lines), "documented: $format";
 }
 
-my $redis = source('src/gateway/ngx_pinaud_redis.c');
+my $redis = source('src/gateway/ngx_pinaud_redis*.c');
 my $gate = source('src/gateway/ngx_pinaud_gate.c');
 my $verdict = source('src/gateway/ngx_pinaud_verdict.c');
-my ($useless) = source('src/gateway/ngx_pinaud_admission.c')
-    =~ /useless\[\] = \{(.*?)\}/s;
+my ($useless) = $gateway =~ /useless\[\] = \{(.*?)\}/s;
+
+ok $useless, 'errors by which Redis counts as unavailable';
 
 my %reasons = (
     'of the store' => [
