@@ -117,8 +117,7 @@ sub check_programs {
 sub program {
     my $name = shift;
 
-    my ($found) = grep { -x } map { "$_/$name" }
-        split(/:/, $ENV{PATH} // ''), qw(/usr/local/bin /usr/bin /bin);
+    my ($found) = grep { -x } map { "$_/$name" } split /:/, $ENV{PATH} // '';
     return $found;
 }
 
