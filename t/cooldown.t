@@ -8,6 +8,9 @@
 use warnings;
 use strict;
 
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
 use Test::More;
 use Time::HiRes qw(sleep time);
 use Pinaud::Check;

@@ -258,6 +258,8 @@ is $r->header('Pinaud-Outcome'), 'forwarded', 'which is Pinterest\'s';
 is $r->header('Pinaud-Should-Retry'), 'true', 'and may be tried again';
 is $r->header('Retry-After'), undef, 'when, Pinterest tells';
 
+ok wait_until(sub { $redis->cmd('EXISTS', 'pinaud:cooldown:{main}') }, 2),
+    'which Redis is told';
 refused $create->(), 'quota-exceeded', 'the next one is held back';
 shell('pinaudctl cooldown clear main', 'and sent again when told so');
 wait_until(sub { $create->()->{status} == 200 }, 5);
