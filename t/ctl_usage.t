@@ -14,6 +14,7 @@ use lib "$FindBin::Bin/lib";
 use Pinaud::Ctl;
 use Pinaud::Process;
 use Test::More;
+use Time::HiRes qw(sleep);
 
 my $ctl = Pinaud::Ctl->new->enrol;
 my $redis = $ctl->redis;
@@ -229,6 +230,107 @@ $ctl->must(qw(team put growth --account), $id, qw(--limit 10/60s));
 is_deeply used($id)->{"team other $id growth"}, [8],
     'a team made anew goes on counting';
 
+# again and again: as many tables, or lines of JSON, as seconds
+
+for my $json (0, 1) {
+    my $run = $ctl->begin('usage', $id, '--watch', $json ? '--json' : ());
+
+    ok wait_until(sub {
+        (() = slurp($run->{out}->filename) =~ /^\[|^BUCKET/mg) >= 2
+    }, 5), 'watch: a second time';
+    is admit('other', %growth, account => '30/30'), 0, 'watch: a charge';
+    my $used = used($id)->{"account other $id"}[0];
+    sleep 1.2;
+    kill 'INT', $run->{pid};
+
+    my $r = $ctl->finish($run);
+    is "$r->{exit} $r->{err}", '0 ', 'watch: Ctrl-C ends it well';
+    unlike $r->{out}, qr/\e/, 'watch: nothing for a terminal';
+
+    if ($json) {
+        my @all = map { JSON::PP::decode_json($_) } split /\n/, $r->{out};
+        my ($last) = grep { $_->{bucket} eq 'account' } @{ $all[-1] };
+
+        cmp_ok scalar(@all), '>=', 3, 'watch: a document a line';
+        is $last->{limits}[0]{used}, $used, 'watch: the last tells the charge';
+        is_deeply [map { sort keys %$_ } @{ $all[0] }],
+            [map { sort keys %$_ } @{ $ctl->must('usage', $id, '--json')->{json} }],
+            'watch: each is what usage tells';
+
+    } else {
+        my @all = split /\n\n/, $r->{out};
+
+        cmp_ok scalar(@all), '>=', 3, 'watch: tables';
+        like $_, qr/\A\d{4}-\S+Z\nBUCKET +LIMIT +USED +LEFT +RESET\ncredential other /,
+            'watch: with the time' for @all;
+        like $all[-1], qr/^account $id +30\/30s +$used /m,
+            'watch: the last tells the charge';
+    }
+}
+
+# on a terminal: "script" makes one
+
+sub terminal {
+    my ($keys, $columns, $command) = @_;
+
+    my $typed = join '; ', map { "sleep $_->[0]; printf '$_->[1]'" } @$keys;
+    my ($exit, $output) = run_command(['sh', '-c', "($typed; sleep 0.3)"
+        . ' | timeout 15 script -qec "$COMMAND" /dev/null'], env => {
+        COMMAND => "trap : INT; stty cols $columns rows 20; stty -g; $command; echo exit \$?;"
+            . ' stty -g', PINAUD_REDIS => $redis->url, PINAUD_ENV_FILE => '',
+        LC_ALL => 'C.UTF-8', TERM => 'xterm', SHELL => '/bin/sh' });
+
+    return $output =~ tr/\r//dr;
+}
+
+my $binary = $ENV{PINAUD_CTL} // project_dir() . '/build/pinaudctl';
+my @interrupt = ([0.6, '\003']);
+my $seen = terminal([[2.4, '\\003']], 100, "$binary usage $id --watch");
+my ($before_it, $drawn, $exit, $after) = $seen
+    =~ /^([0-9a-f:]+)\n(.*)exit (\d+)\n([0-9a-f:]+)\n/ms;
+
+is $exit, 0, 'terminal: Ctrl-C ends it well' or diag $seen;
+is $after, $before_it, 'terminal: is restored';
+like $drawn, qr/\A\e\[\?25l.*\e\[\?25h/s, 'terminal: the cursor comes back';
+is((() = $drawn =~ /\e\[\?7l/g), (() = $drawn =~ /\e\[\?7h/g),
+    'terminal: lines wrap again');
+cmp_ok scalar(() = $drawn =~ /\e\[\?7l\e\[\d+Apinaudctl usage $id /g), '>=', 2,
+    'terminal: drawn again in place';
+
+my ($first) = $drawn =~ /(pinaudctl usage.*?)\e\[J/s;
+my ($up) = $drawn =~ /\e\[(\d+)A/;
+is $up, (() = $first =~ /\n/g), 'terminal: over all that was drawn';
+
+$first =~ s/\e\[[0-9;?]*[A-Za-z]//g;
+utf8::decode($first);
+my ($bar) = $first =~ /^account $id +30\/30s +([\x{2588}-\x{258f}]+\x{b7}+) +1\d /m;
+ok defined $bar, 'terminal: a bar' or diag $first;
+unlike $first, qr/ none /, 'terminal: nothing without a limit';
+is join(' ', grep { length > 99 } split /\n/, $first), '',
+    'terminal: as wide as it is';
+
+# a bar is as full as its limit
+my %eighth = map { (chr(0x2590 - $_) => $_) } 1 .. 8;
+my ($count) = $first =~ /^account $id .*? (\d+) +\d+ +\S+$/m;
+my $eighths = 0;
+$eighths += $eighth{$_} // 0 for split //, $bar // '';
+is $eighths, int($count * 8 * length($bar // '') / 30), "a bar of $count/30";
+
+like terminal([[0.4, 'x'], [0.1, 'q']], 80, "$binary usage --watch"),
+    qr/exit 0$/m, 'terminal: q ends it, too';
+unlike terminal(\@interrupt, 60, "NO_COLOR=1 $binary usage --watch"),
+    qr/\e\[\d+m|\xe2\x96/, 'terminal: narrow and without colours';
+like terminal(\@interrupt, 80, "LC_ALL=C $binary usage $id --watch"),
+    qr/ \e\[3.m#+\e\[0m\e\[2m\.+/, 'terminal: without UTF-8';
+
+# what ends it otherwise
+
+(undef, my $output) = run_command(['sh', '-c',
+    "$binary usage --watch | head -n 1; true"],
+    env => { PINAUD_REDIS => $redis->url });
+like $output, qr/\A\d{4}-\S+Z\npinaudctl: cannot write to stdout\n\z/,
+    'watch: nobody reads it';
+
 # wrong
 
 done($ctl, 1, '', qr/there is no account 9$/, 'usage: no such account',
@@ -238,5 +340,15 @@ done($ctl, 2, '', qr/an account's id/, 'usage: no account', qw(usage x));
 $redis->cmd('SET', "pinaud:bucket:{other}:$id", 'junk');
 done($ctl, 3, '', qr/refuses EVAL pinaud:bucket:\{other\}:$id: [A-Z]+/,
     'usage: a damaged bucket', qw(usage));
+done($ctl, 3, '', qr/: [A-Z]+/, 'watch: a damaged bucket', qw(usage --watch));
+done($ctl, 2, '', qr/--watch is given twice/, 'watch: twice',
+    qw(usage --watch --watch));
+
+my $run = $ctl->begin('usage', 7, '--watch');
+wait_until(sub { slurp($run->{out}->filename) =~ /RESET/ }, 3);
+$redis->stop;
+$r = $ctl->finish($run);
+is $r->{exit}, 3, 'watch: Redis goes away';
+like $r->{err}, qr/^pinaudctl: Redis at /, 'watch: which is told';
 
 done_testing;

@@ -148,6 +148,10 @@ const char *ctl_number(ctl_t *ctl, uint64_t number);
 redisReply *ctl_own(ctl_t *ctl, redisReply *reply);
 void ctl_pool_free(ctl_t *ctl);
 
+/* Frees what was made since the mark: for commands that go on and on. */
+ctl_block_t *ctl_pool_mark(ctl_t *ctl);
+void ctl_pool_release(ctl_t *ctl, ctl_block_t *mark);
+
 
 /* ctl_output.c */
 
@@ -162,8 +166,9 @@ void ctl_row(ctl_table_t *table, ...);   /* a string for each column */
 /* Prints the table, or with --json the array, which is given up. */
 void ctl_print(ctl_t *ctl, ctl_table_t *table, json_t *array);
 
-/* Prints a value and gives it up. */
+/* Prints a value and gives it up; or in one line. */
 void ctl_print_json(json_t *value);
+void ctl_print_json_line(json_t *value);
 
 /* "1, 2, 3", and how many more where there are many. */
 const char *ctl_some(ctl_t *ctl, const char **names, unsigned n);

@@ -35,6 +35,7 @@ struct ctl_table_s {
 
 
 static void ctl_row_add(ctl_table_t *table, ctl_row_t *row);
+static void ctl_json_dump(json_t *value, size_t flags);
 
 
 int
@@ -153,9 +154,23 @@ ctl_print(ctl_t *ctl, ctl_table_t *table, json_t *array)
 void
 ctl_print_json(json_t *value)
 {
+    ctl_json_dump(value, JSON_INDENT(2));
+}
+
+
+void
+ctl_print_json_line(json_t *value)
+{
+    ctl_json_dump(value, JSON_COMPACT);
+}
+
+
+static void
+ctl_json_dump(json_t *value, size_t flags)
+{
     /* a value that is NULL or that was not whole: memory is out */
 
-    if (json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY) != 0) {
+    if (json_dumpf(value, stdout, flags | JSON_ENCODE_ANY) != 0) {
         exit(ctl_fail(CTL_REFUSED, "cannot print JSON"));
     }
 

@@ -100,9 +100,23 @@ ctl_own(ctl_t *ctl, redisReply *reply)
 void
 ctl_pool_free(ctl_t *ctl)
 {
+    ctl_pool_release(ctl, NULL);
+}
+
+
+ctl_block_t *
+ctl_pool_mark(ctl_t *ctl)
+{
+    return ctl->pool;
+}
+
+
+void
+ctl_pool_release(ctl_t *ctl, ctl_block_t *mark)
+{
     ctl_block_t  *block, *next;
 
-    for (block = ctl->pool; block; block = next) {
+    for (block = ctl->pool; block != mark; block = next) {
         next = block->next;
 
         if (block->reply) {
@@ -113,7 +127,7 @@ ctl_pool_free(ctl_t *ctl)
         free(block);
     }
 
-    ctl->pool = NULL;
+    ctl->pool = mark;
 }
 
 

@@ -2,13 +2,14 @@
 /*
  * Copyright (C) the ngx_pinaud_module authors
  *
- * "pinaudctl usage"
+ * "pinaudctl usage": what every bucket counts
  */
 
 
 #include <stdlib.h>
 #include <string.h>
 #include "ctl.h"
+#include "ctl_usage.h"
 #include "pinaud_scripts.h"
 
 
@@ -28,14 +29,8 @@ typedef struct {
 } ctl_bucket_t;
 
 
-typedef struct {
-    ctl_t                  *ctl;
-    ctl_table_t            *table;
-    json_t                 *array;
-} ctl_usage_t;
-
-
 static int ctl_usage(ctl_t *ctl);
+static int ctl_usage_once(ctl_t *ctl);
 static int ctl_usage_all(ctl_t *ctl, ctl_usage_t *usage);
 static int ctl_usage_account(ctl_t *ctl, ctl_usage_t *usage, const char *id);
 static int ctl_usage_credential(ctl_usage_t *usage,
@@ -54,18 +49,32 @@ static int ctl_usage_pool(ctl_usage_t *usage, ctl_bucket_t *bucket,
 static int ctl_usage_bucket(ctl_usage_t *usage, const ctl_bucket_t *bucket);
 static void ctl_usage_add(ctl_usage_t *usage, const ctl_bucket_t *bucket,
     const redisReply *reply);
+static ctl_usage_line_t *ctl_usage_line(ctl_usage_t *usage, const char *title,
+    const char *limit);
+
+
+static const ctl_option_t  ctl_usage_options[] = {
+
+    { .name = "watch", .help = "tell it each second, until Ctrl-C" },
+
+    { .name = NULL }
+};
 
 
 const ctl_command_t  ctl_usage_commands[] = {
 
-    { .noun = "usage", .args = "[ACCOUNT]", .max = 1, .handler = ctl_usage,
+    { .noun = "usage", .args = "[ACCOUNT]", .max = 1,
+      .options = ctl_usage_options, .handler = ctl_usage,
       .summary = "Tell what is used and left of every limit",
       .details =
 "Of all credentials, accounts and teams, or of those that one account's\n"
 "requests are charged to. RESET is when more is left than now. A credential's\n"
 "first bucket counts writes, its second one all calls. A team's reserve is\n"
 "used before what all teams of the account share. A credential that Pinterest\n"
-"refused by its own limits has a line with its cooldown." },
+"refused by its own limits has a line with its cooldown.\n\n"
+"With --watch a terminal shows it with bars, in place, without buckets that\n"
+"have no limit; elsewhere a table is printed each second, or with --json one\n"
+"line with the whole document." },
 
     { .noun = NULL }
 };
@@ -74,8 +83,7 @@ const ctl_command_t  ctl_usage_commands[] = {
 static int
 ctl_usage(ctl_t *ctl)
 {
-    int          rc;
-    ctl_usage_t  usage;
+    int  rc;
 
     rc = ctl->nargs ? ctl_check_account(ctl->args[0]) : CTL_DONE;
 
@@ -87,22 +95,69 @@ ctl_usage(ctl_t *ctl)
         return rc;
     }
 
-    usage.ctl = ctl;
-    usage.array = json_array();
-    usage.table = ctl_table(ctl, "BUCKET", "LIMIT", "USED", "LEFT", "RESET",
-                            NULL);
+    return ctl_given(ctl, "watch") ? ctl_usage_watch(ctl)
+                                   : ctl_usage_once(ctl);
+}
 
-    rc = ctl->nargs ? ctl_usage_account(ctl, &usage, ctl->args[0])
-                    : ctl_usage_all(ctl, &usage);
 
-    if (rc != CTL_DONE) {
-        json_decref(usage.array);
-        return rc;
+static int
+ctl_usage_once(ctl_t *ctl)
+{
+    int          rc;
+    ctl_usage_t  usage;
+
+    rc = ctl_usage_read(ctl, &usage);
+
+    if (rc == CTL_DONE) {
+        ctl_print(ctl, ctl_usage_table(&usage), usage.array);
     }
 
-    ctl_print(ctl, usage.table, usage.array);
+    return rc;
+}
 
-    return CTL_DONE;
+
+int
+ctl_usage_read(ctl_t *ctl, ctl_usage_t *usage)
+{
+    int  rc;
+
+    memset(usage, 0, sizeof(ctl_usage_t));
+
+    usage->ctl = ctl;
+    usage->array = json_array();
+
+    rc = ctl->nargs ? ctl_usage_account(ctl, usage, ctl->args[0])
+                    : ctl_usage_all(ctl, usage);
+
+    if (rc != CTL_DONE) {
+        json_decref(usage->array);
+    }
+
+    return rc;
+}
+
+
+ctl_table_t *
+ctl_usage_table(const ctl_usage_t *usage)
+{
+    ctl_t                   *ctl;
+    unsigned                 i;
+    ctl_table_t             *table;
+    const ctl_usage_line_t  *line;
+
+    ctl = usage->ctl;
+    table = ctl_table(ctl, "BUCKET", "LIMIT", "USED", "LEFT", "RESET", NULL);
+
+    for (i = 0; i < usage->nlines; i++) {
+        line = &usage->lines[i];
+
+        ctl_row(table, line->title, line->limit,
+                line->counted ? ctl_number(ctl, line->used) : NULL,
+                line->limited ? ctl_number(ctl, line->left) : NULL,
+                line->reset ? ctl_span(ctl, line->reset) : NULL);
+    }
+
+    return table;
 }
 
 
@@ -212,8 +267,9 @@ ctl_usage_cooldown(ctl_usage_t *usage, const ctl_credential_t *credential,
     const char *kind, const char *title, const ctl_cooldown_t *cooldown,
     uint64_t ends)
 {
-    uint64_t     reset;
-    const char  *name;
+    uint64_t           reset;
+    const char        *name;
+    ctl_usage_line_t  *line;
 
     if (ends == 0) {
         return;
@@ -222,9 +278,11 @@ ctl_usage_cooldown(ctl_usage_t *usage, const ctl_credential_t *credential,
     name = credential->name;
     reset = ends - cooldown->now;
 
-    ctl_row(usage->table, ctl_format(usage->ctl, "credential %s%s", name,
-                                     title),
-            "cooldown", NULL, "0", ctl_span(usage->ctl, reset));
+    line = ctl_usage_line(usage, ctl_format(usage->ctl, "credential %s%s",
+                                            name, title),
+                          "cooldown");
+    line->limited = 1;
+    line->reset = reset;
 
     ctl_json_append(usage->array,
         json_pack("{s:s, s:s, s:n, s:n, s:[{s:s, s:I, s:I}]}", "bucket", kind,
@@ -426,45 +484,70 @@ static void
 ctl_usage_add(ctl_usage_t *usage, const ctl_bucket_t *bucket,
     const redisReply *reply)
 {
-    ctl_t            *ctl;
-    json_t           *limits;
-    unsigned          i;
-    long long         left, n, reset, used;
-    const char       *text;
-    pinaud_limits_t   one;
+    ctl_t             *ctl;
+    json_t            *limits;
+    unsigned           i;
+    const char        *text;
+    pinaud_limits_t    one;
+    ctl_usage_line_t  *line;
 
     ctl = usage->ctl;
     limits = json_array();
 
     for (i = 0; i < bucket->limits->count; i++) {
 
-        n = reply->element[i * 4]->integer;
-        used = reply->element[i * 4 + 2]->integer;
-        reset = reply->element[i * 4 + 3]->integer;
-        left = (used < n) ? n - used : 0;
-
         one.count = 1;
         one.limit[0] = bucket->limits->limit[i];
         text = ctl_limits_text(ctl, &one);
 
-        ctl_row(usage->table, bucket->title, text,
-                ctl_format(ctl, "%lld", used), ctl_format(ctl, "%lld", left),
-                reset ? ctl_span(ctl, (uint64_t) reset) : NULL);
+        line = ctl_usage_line(usage, bucket->title, text);
+        line->counted = 1;
+        line->limited = 1;
+        line->n = (uint64_t) reply->element[i * 4]->integer;
+        line->used = (uint64_t) reply->element[i * 4 + 2]->integer;
+        line->reset = (uint64_t) reply->element[i * 4 + 3]->integer;
+        line->left = (line->used < line->n) ? line->n - line->used : 0;
 
         ctl_json_append(limits,
             json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "limit", text,
-                      "n", (json_int_t) n,
+                      "n", (json_int_t) line->n,
                       "window", (json_int_t) one.limit[0].window,
-                      "used", (json_int_t) used, "left", (json_int_t) left,
-                      "reset_ms", (json_int_t) reset));
+                      "used", (json_int_t) line->used,
+                      "left", (json_int_t) line->left,
+                      "reset_ms", (json_int_t) line->reset));
     }
 
     if (bucket->limits->count == 0) {
-        ctl_row(usage->table, bucket->title, "none", NULL, NULL, NULL);
+        (void) ctl_usage_line(usage, bucket->title, "none");
     }
 
     ctl_json_append(usage->array,
         json_pack("{s:s, s:s, s:s?, s:s?, s:o}", "bucket", bucket->kind,
                   "credential", bucket->credential, "account",
                   bucket->account, "team", bucket->team, "limits", limits));
+}
+
+
+static ctl_usage_line_t *
+ctl_usage_line(ctl_usage_t *usage, const char *title, const char *limit)
+{
+    ctl_usage_line_t  *line, *lines;
+
+    if (usage->nlines == usage->room) {
+        usage->room = usage->room ? usage->room * 2 : 32;
+        lines = ctl_alloc(usage->ctl, sizeof(ctl_usage_line_t) * usage->room);
+
+        if (usage->nlines) {
+            memcpy(lines, usage->lines,
+                   sizeof(ctl_usage_line_t) * usage->nlines);
+        }
+
+        usage->lines = lines;
+    }
+
+    line = &usage->lines[usage->nlines++];
+    line->title = title;
+    line->limit = limit;
+
+    return line;
 }

@@ -1,0 +1,51 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * What "pinaudctl usage" reads, and shows once or again and again.
+ */
+
+
+#ifndef _CTL_USAGE_H_INCLUDED_
+#define _CTL_USAGE_H_INCLUDED_
+
+
+#include "ctl.h"
+
+
+/* One limit of a bucket; a bucket without limits; or a cooldown. */
+
+typedef struct {
+    const char           *title;
+    const char           *limit;       /* "400/60s", "none" or "cooldown" */
+    uint64_t              n;
+    uint64_t              used;
+    uint64_t              left;
+    uint64_t              reset;       /* ms; 0: nothing is used */
+    unsigned              counted:1;   /* n and used are there */
+    unsigned              limited:1;   /* left is */
+} ctl_usage_line_t;
+
+
+typedef struct {
+    ctl_t                *ctl;
+    ctl_usage_line_t     *lines;
+    unsigned              nlines;
+    unsigned              room;
+    json_t               *array;       /* the same, for --json */
+} ctl_usage_t;
+
+
+/* Reads what the command's arguments name. After a failure there is no array. */
+int ctl_usage_read(ctl_t *ctl, ctl_usage_t *usage);
+
+ctl_table_t *ctl_usage_table(const ctl_usage_t *usage);
+
+
+/* ctl_usage_watch.c */
+
+/* Reads and shows it each second until it is told to end. */
+int ctl_usage_watch(ctl_t *ctl);
+
+
+#endif /* _CTL_USAGE_H_INCLUDED_ */
