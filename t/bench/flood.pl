@@ -28,10 +28,24 @@ my $gw = Pinaud::Gateway->new(limits => ['none'], limits_all => ['none'],
     accounts => { account() => { limits => ['3/60s'],
             teams => { growth => [] } },
         $other => { limits => [], teams => { growth => [] } } },
-    http => 'keepalive_requests 1000000;', server => '
-        location = /pinterest { return 200 "{}"; }');
+    http => 'keepalive_requests 1000000;
 
-$gw->sim->limits(safety_net => '1000000000/1', ads_write => '1000000000/60');
+        # faster than the simulator, whose own latency would hide the rest
+
+        upstream quick { server 127.0.0.1:%%PORT:quick%%; keepalive 32; }
+        server {
+            listen 127.0.0.1:%%PORT:quick%%;
+            location / { return 200 "{}"; }
+        }',
+    locations => '
+        location /v5/ {
+            pinaud on;
+            pinaud_team $http_x_team;
+            proxy_pass http://quick;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+        }');
+
 spew("$gw->{dir}/flood.lua", <<'EOF');
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
