@@ -107,6 +107,9 @@ bench:
 	@$(MAKE) --no-print-directory -s all
 	@perl t/bench/bench.pl
 
+bench-scale: all
+	@perl t/bench/scale.pl
+
 # The unit tests and the fuzzers take the pure sources once each, compiled
 # for them.
 
@@ -138,5 +141,5 @@ clean:
 	rm -rf $(BUILD)
 
 .PHONY: all module pinaudctl deps run test unit-build fuzz-build asan-build \
-    unit test-nginx test-asan fuzz bench clean
+    unit test-nginx test-asan fuzz bench bench-scale clean
 .SECONDARY: $(UNIT_OBJS) $(FUZZ_OBJS)
