@@ -235,9 +235,7 @@ ngx_pinaud_policy_reply(ngx_pinaud_call_t *call, redisReply *reply)
     ngx_int_t                 rc;
     ngx_str_t                 account, team;
     const char               *reason;
-    ngx_queue_t               waiting, *q;
     ngx_pinaud_policy_t      *policy, *old;
-    ngx_pinaud_waiter_t      *waiter;
     ngx_pinaud_policies_t    *policies;
     ngx_pinaud_policy_ask_t  *ask;
 
@@ -286,21 +284,7 @@ ngx_pinaud_policy_reply(ngx_pinaud_call_t *call, redisReply *reply)
 
     ngx_free(ask);
 
-    ngx_queue_init(&waiting);
-
-    if (!ngx_queue_empty(&old->waiting)) {
-        ngx_queue_add(&waiting, &old->waiting);
-        ngx_queue_init(&old->waiting);
-    }
-
-    while (!ngx_queue_empty(&waiting)) {
-        q = ngx_queue_head(&waiting);
-        ngx_queue_remove(q);
-
-        waiter = ngx_queue_data(q, ngx_pinaud_waiter_t, queue);
-        waiter->handler(waiter, rc == NGX_OK);
-    }
-
+    ngx_pinaud_waiters_tell(&old->waiting, rc == NGX_OK);
     ngx_pinaud_policy_release(old);
 }
 

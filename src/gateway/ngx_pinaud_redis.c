@@ -250,28 +250,13 @@ ngx_pinaud_redis_connected(ngx_event_t *wev)
 void
 ngx_pinaud_redis_ready(ngx_pinaud_redis_t *redis)
 {
-    ngx_queue_t           waiters, *q;
-    ngx_pinaud_waiter_t  *waiter;
-
     redis->state = NGX_PINAUD_REDIS_READY;
 
     if (!redis->doubted) {
         ngx_pinaud_redis_up(redis);
     }
 
-    ngx_queue_init(&waiters);
-    if (!ngx_queue_empty(&redis->waiters)) {
-        ngx_queue_add(&waiters, &redis->waiters);
-        ngx_queue_init(&redis->waiters);
-    }
-
-    while (!ngx_queue_empty(&waiters)) {
-        q = ngx_queue_head(&waiters);
-        ngx_queue_remove(q);
-
-        waiter = ngx_queue_data(q, ngx_pinaud_waiter_t, queue);
-        waiter->handler(waiter, 1);
-    }
+    ngx_pinaud_waiters_tell(&redis->waiters, 1);
 }
 
 
@@ -421,9 +406,8 @@ ngx_pinaud_redis_fail(ngx_pinaud_redis_t *redis, const char *reason)
 static void
 ngx_pinaud_redis_disconnect(ngx_pinaud_redis_t *redis)
 {
-    ngx_queue_t           calls, waiters, *q;
-    ngx_pinaud_call_t    *call;
-    ngx_pinaud_waiter_t  *waiter;
+    ngx_queue_t         calls, *q;
+    ngx_pinaud_call_t  *call;
 
     redis->state = NGX_PINAUD_REDIS_DOWN;
     redis->greetings = 0;
@@ -457,11 +441,9 @@ ngx_pinaud_redis_disconnect(ngx_pinaud_redis_t *redis)
         ngx_queue_init(&redis->calls);
     }
 
-    ngx_queue_init(&waiters);
-    if (!ngx_queue_empty(&redis->waiters)) {
-        ngx_queue_add(&waiters, &redis->waiters);
-        ngx_queue_init(&redis->waiters);
-    }
+    /* first, since what a call's handler makes wait is not for this one */
+
+    ngx_pinaud_waiters_tell(&redis->waiters, 0);
 
     while (!ngx_queue_empty(&calls)) {
         q = ngx_queue_head(&calls);
@@ -470,13 +452,28 @@ ngx_pinaud_redis_disconnect(ngx_pinaud_redis_t *redis)
         call = ngx_queue_data(q, ngx_pinaud_call_t, queue);
         call->handler(call, NULL);
     }
+}
 
-    while (!ngx_queue_empty(&waiters)) {
-        q = ngx_queue_head(&waiters);
+
+void
+ngx_pinaud_waiters_tell(ngx_queue_t *waiters, ngx_uint_t ready)
+{
+    ngx_queue_t           told, *q;
+    ngx_pinaud_waiter_t  *waiter;
+
+    ngx_queue_init(&told);
+
+    if (!ngx_queue_empty(waiters)) {
+        ngx_queue_add(&told, waiters);
+        ngx_queue_init(waiters);
+    }
+
+    while (!ngx_queue_empty(&told)) {
+        q = ngx_queue_head(&told);
         ngx_queue_remove(q);
 
         waiter = ngx_queue_data(q, ngx_pinaud_waiter_t, queue);
-        waiter->handler(waiter, 0);
+        waiter->handler(waiter, ready);
     }
 }
 

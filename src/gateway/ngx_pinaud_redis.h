@@ -46,7 +46,7 @@ struct ngx_pinaud_call_s {
 };
 
 
-/* Somebody who waits until the connection is ready, or fails. */
+/* Somebody who waits: until the connection is ready, or fails. */
 
 typedef struct ngx_pinaud_waiter_s  ngx_pinaud_waiter_t;
 
@@ -55,6 +55,12 @@ struct ngx_pinaud_waiter_s {
     void                    (*handler)(ngx_pinaud_waiter_t *waiter,
                                   ngx_uint_t ready);
 };
+
+/*
+ * Takes all out of a queue of waiters and tells each. Handlers may take others
+ * out by their queue, and queue anew, which is not told.
+ */
+void ngx_pinaud_waiters_tell(ngx_queue_t *waiters, ngx_uint_t ready);
 
 
 typedef struct {
