@@ -157,7 +157,7 @@ my @urls = (
     ['rediss://h', qr/this version does not reach Redis by TLS/],
     ['redis://h mode=cluster', qr/does not reach Redis by a sentinel or in a cluster/],
     ['redis://a redis://b mode=sentinel master=m', qr/by a sentinel or in a cluster/],
-    ['redis://a redis://b', qr/no spaces/],
+    ['redis://a redis://b', qr/with several URLs needs "mode=/],
     ['redis://u@h', qr/the user in --redis has no password/],
 );
 

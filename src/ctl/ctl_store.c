@@ -77,8 +77,9 @@ ctl_store_close(ctl_t *ctl)
 static int
 ctl_store_url(ctl_t *ctl, pinaud_url_t *url)
 {
-    char         error[PINAUD_URL_ERROR];
-    const char  *text;
+    char             error[PINAUD_URL_ERROR];
+    const char      *text;
+    pinaud_reach_t   reach;
 
     text = ctl_setting(ctl, "redis");
 
@@ -87,14 +88,16 @@ ctl_store_url(ctl_t *ctl, pinaud_url_t *url)
                         "PINAUD_REDIS, or /etc/pinaud/env");
     }
 
-    if (strstr(text, "mode=") || strstr(text, "master=")) {
+    if (pinaud_reach_read(text, strlen(text), &reach, error) != 0) {
+        return ctl_fail(CTL_USAGE, "--redis: %s", error);
+    }
+
+    if (reach.mode != PINAUD_REACH_STANDALONE) {
         return ctl_fail(CTL_USAGE, "--redis: this version does not reach "
                         "Redis by a sentinel or in a cluster yet");
     }
 
-    if (pinaud_url_read(text, strlen(text), url, error) != 0) {
-        return ctl_fail(CTL_USAGE, "--redis: %s", error);
-    }
+    *url = reach.urls[0];
 
     if (url->tls) {
         return ctl_fail(CTL_USAGE, "--redis: this version does not reach "

@@ -245,6 +245,8 @@ pinaud_url_host(pinaud_span_t *rest, pinaud_url_t *url)
         return NULL;
     }
 
+    url->port_told = 1;
+
     if (*colon != ':'
         || pinaud_url_number(colon + 1, rest->end, 65535, &url->port) != 0
         || url->port == 0)
