@@ -205,6 +205,18 @@ pinaud_key_account(char *to, const char *account, size_t account_len)
 }
 
 
+size_t
+pinaud_key_team_key(char *to, const char *hex, size_t len)
+{
+    char  *p;
+
+    p = pinaud_key_add(to, "pinaud:team-key:", 16);
+    p = pinaud_key_add(p, hex, len);
+
+    return (size_t) (p - to);
+}
+
+
 static size_t
 pinaud_key_tagged(char *to, const char *prefix, const char *name, size_t len)
 {

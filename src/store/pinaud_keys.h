@@ -84,12 +84,16 @@ size_t pinaud_key_refund(char *to, const char *name, size_t len,
 /* pinaud:account:ID  hash: an account's policy */
 size_t pinaud_key_account(char *to, const char *account, size_t account_len);
 
+/* pinaud:team-key:SHA256  hash: which team has the key; the hash in hex */
+size_t pinaud_key_team_key(char *to, const char *hex, size_t len);
+
 /* pinaud:accounts:{NAME}  set: accounts that refer to a credential */
 size_t pinaud_key_credential_accounts(char *to, const char *name, size_t len);
 
-/* sets of all credentials' names and of all accounts' ids */
+/* sets of all credentials' names, accounts' ids, team keys' hashes */
 #define PINAUD_KEY_CREDENTIALS  "pinaud:credentials"
 #define PINAUD_KEY_ACCOUNTS     "pinaud:accounts"
+#define PINAUD_KEY_TEAM_KEYS    "pinaud:team-keys"
 
 
 #pragma GCC visibility pop

@@ -110,6 +110,7 @@ keys(void **state)
     check(pinaud_key_credential_accounts(key, "mainXX", 4),
           "pinaud:accounts:{main}");
     check(pinaud_key_account(key, "549XX", 3), "pinaud:account:549");
+    check(pinaud_key_team_key(key, "c0ffeeXX", 6), "pinaud:team-key:c0ffee");
     check(pinaud_key_account_bucket(key, "mainXX", 4, "549XX", 3),
           "pinaud:bucket:{main}:549");
     check(pinaud_key_team_bucket(key, "mainXX", 4, "549XX", 3, "growthX", 6),

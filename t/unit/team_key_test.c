@@ -1,0 +1,229 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * Team keys: their form, their checksum, and what is known of them.
+ */
+
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+#include "pinaud_keys.h"
+#include "pinaud_team_key.h"
+
+
+/* CRC32 as zlib.crc32() of Python tells it: 0x67b7301e, in base62 1tl6kA. */
+
+#define GOOD  "pinaud_0123456789ABCDEFGHIJKLMNOPQRST" "1tl6kA"
+
+
+static int
+check(const char *key)
+{
+    return pinaud_team_key_check((const unsigned char *) key, strlen(key));
+}
+
+
+static void
+test_made(void **state)
+{
+    char      key[PINAUD_TEAM_KEY_LEN + 1], last[PINAUD_TEAM_KEY_LEN + 1];
+    unsigned  i;
+
+    (void) state;
+
+    last[0] = '\0';
+
+    for (i = 0; i < 1000; i++) {
+        assert_int_equal(pinaud_team_key_make(key), 0);
+        assert_int_equal(strlen(key), 43);
+        assert_memory_equal(key, "pinaud_", 7);
+        assert_true(check(key));
+        assert_string_not_equal(key, last);
+        strcpy(last, key);
+    }
+}
+
+
+/* 62 characters, each as often as any other: 30,000 of them, chi-squared. */
+
+static void
+test_unbiased(void **state)
+{
+    char      key[PINAUD_TEAM_KEY_LEN + 1];
+    double    expected, sum;
+    unsigned  count[256], i, k, seen;
+
+    (void) state;
+
+    memset(count, 0, sizeof(count));
+
+    for (i = 0; i < 1000; i++) {
+        assert_int_equal(pinaud_team_key_make(key), 0);
+
+        for (k = 7; k < 7 + PINAUD_TEAM_KEY_RANDOM; k++) {
+            count[(unsigned char) key[k]]++;
+        }
+    }
+
+    expected = 30000.0 / 62;
+    sum = 0;
+    seen = 0;
+
+    for (i = 0; i < 256; i++) {
+        if (count[i]) {
+            seen++;
+            sum += (count[i] - expected) * (count[i] - expected) / expected;
+        }
+    }
+
+    assert_int_equal(seen, 62);
+
+    /* of 61 degrees of freedom: by chance once in a billion runs */
+
+    assert_true(sum < 150);
+}
+
+
+static void
+test_checksum(void **state)
+{
+    char      key[PINAUD_TEAM_KEY_LEN + 1];
+    size_t    i;
+
+    (void) state;
+
+    assert_true(check(GOOD));
+
+    /* any one character that is another one, and any two that are swapped */
+
+    for (i = 0; i < PINAUD_TEAM_KEY_LEN; i++) {
+        strcpy(key, GOOD);
+        key[i] = (key[i] == 'x') ? 'y' : 'x';
+        assert_false(check(key));
+    }
+
+    for (i = 7; i < PINAUD_TEAM_KEY_LEN - 1; i++) {
+        strcpy(key, GOOD);
+        key[i] = GOOD[i + 1];
+        key[i + 1] = GOOD[i];
+        assert_false(check(key));
+    }
+}
+
+
+static void
+test_form(void **state)
+{
+    unsigned  i;
+
+    static const char  *wrong[] = {
+        "", "p", "pinaud_", "growth-key", "PINAUD_" "0123456789ABCDEF",
+        GOOD "x", " " GOOD, GOOD " ", GOOD "\n", "Bearer " GOOD,
+        "Pinaud_0123456789ABCDEFGHIJKLMNOPQRST1tl6kA",
+        "pinaud-0123456789ABCDEFGHIJKLMNOPQRST1tl6kA",
+        "pinaud_0123456789ABCDEFGHIJKLMNOPQRS-1tl6kA",
+        "pinaud_0123456789ABCDEFGHIJKLMNOPQRS_1tl6kA",
+        "pinaud_0123456789ABCDEFGHIJKLMNOPQRS\xc3\xa4" "1tl6k",
+        "pinaud_0123456789ABCDEFGHIJKLMNOPQRST1TL6KA"
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        assert_false(check(wrong[i]));
+    }
+
+    /* the length is what counts, and not a zero */
+
+    assert_false(pinaud_team_key_check((const unsigned char *) GOOD,
+                                       PINAUD_TEAM_KEY_LEN - 1));
+    assert_false(pinaud_team_key_check((const unsigned char *) GOOD "\0",
+                                       PINAUD_TEAM_KEY_LEN + 1));
+}
+
+
+static void
+test_hash(void **state)
+{
+    char           hex[PINAUD_TEAM_KEY_HEX + 1];
+    unsigned char  hash[PINAUD_TEAM_KEY_HASH];
+
+    (void) state;
+
+    assert_int_equal(pinaud_team_key_hash((const unsigned char *) "abc", 3,
+                                          hash), 0);
+    pinaud_team_key_hex(hash, hex);
+
+    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223"
+                             "b00361a396177a9cb410ff61f20015ad");
+
+    assert_true(pinaud_team_key_is_hex((unsigned char *) hex, 64));
+    assert_false(pinaud_team_key_is_hex((unsigned char *) hex, 63));
+
+    hex[5] = 'F';
+    assert_false(pinaud_team_key_is_hex((unsigned char *) hex, 64));
+
+    hex[5] = 'g';
+    assert_false(pinaud_team_key_is_hex((unsigned char *) hex, 64));
+}
+
+
+static void
+test_prefix(void **state)
+{
+    (void) state;
+
+    assert_true(pinaud_team_key_is_prefix("pinaud_01234567", 15));
+    assert_true(pinaud_team_key_is_prefix("pinaud_0", 8));
+    assert_false(pinaud_team_key_is_prefix("pinaud_", 7));
+    assert_false(pinaud_team_key_is_prefix("pinaud_0123456-", 15));
+    assert_false(pinaud_team_key_is_prefix("pinaud_012345678", 16));
+    assert_false(pinaud_team_key_is_prefix("0123456789", 10));
+    assert_false(pinaud_team_key_is_prefix(GOOD, PINAUD_TEAM_KEY_LEN));
+}
+
+
+static void
+test_bound(void **state)
+{
+    char           hex[PINAUD_TEAM_KEY_HEX + 1], name[PINAUD_NAME_MAX];
+    size_t         len;
+    unsigned char  bound[PINAUD_TEAM_KEY_BOUND];
+
+    (void) state;
+
+    memset(hex, 'a', PINAUD_TEAM_KEY_HEX);
+    hex[PINAUD_TEAM_KEY_HEX] = '\0';
+
+    len = pinaud_team_key_bound(bound, hex, "growth", 6);
+
+    assert_int_equal(len, 9 + 64 + 1 + 6);
+    assert_memory_equal(bound, "team-key aaaa", 13);
+    assert_memory_equal(bound + 9 + 64, " growth", 7);
+
+    memset(name, 'n', sizeof(name));
+    assert_true(pinaud_team_key_bound(bound, hex, name, sizeof(name))
+                <= sizeof(bound));
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest  tests[] = {
+        cmocka_unit_test(test_made),
+        cmocka_unit_test(test_unbiased),
+        cmocka_unit_test(test_checksum),
+        cmocka_unit_test(test_form),
+        cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_prefix),
+        cmocka_unit_test(test_bound),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
