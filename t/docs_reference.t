@@ -154,7 +154,8 @@ my %reasons = (
         (map { strings($_) } $redis =~ /redis_fail\(redis,([^;]*)\);/g),
         $redis =~ /(?:dropped|reason) = "([^"]+)"/g, strings($useless)],
     'of a policy' => [map { strings($_) } source(
-        'src/gateway/ngx_pinaud_policy.c') =~ /\*reason = ([^;]+);/g],
+        'src/gateway/ngx_pinaud_policy_read.c')
+            =~ /(?:return|policy_log\(old,) ([^;]*"[^;]*);/g],
     'of the gate' => [map { strings($_) } $gate =~ /return ([^;]*"[^;]*);/g],
     'of a token' => [$verdict =~ /reason = "([^"]+)"/g],
 );

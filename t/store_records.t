@@ -193,7 +193,14 @@ for my $key (grep { /pinaud:(?:calls|writes|bucket):/ }
 }
 
 
-# policies. Each reload begins with an empty cache
+# policies: that one can't be used is known for as long as what is in one. Each
+# reload begins with an empty cache
+
+my $reads = sub {
+    my ($calls) = $redis->cmd('INFO', 'commandstats')
+        =~ /^cmdstat_hmget:calls=(\d+)/m;
+    return $calls // 0;
+};
 
 for my $case (['another format', [format => '2']],
     ['a long format', [format => '11']],
@@ -212,12 +219,18 @@ for my $case (['another format', [format => '2']],
     with($record, $change, sub {
         $gw->nginx->reload->mark;
         refused create(), 'store-unavailable', "policy: $name";
-        like $gw->nginx->log_since,
-            qr/policy of account "\d+" can't be used: /,
-            'the log tells which';
+
+        my $asked = $reads->();
+        refused create(), 'store-unavailable', "policy: $name: again" for 1 .. 5;
+        is $reads->(), $asked, 'Redis is not asked again';
+
+        my @told = $gw->nginx->log_since
+            =~ /policy of account "\d+" can't be used: /g;
+        is scalar @told, 1, 'the log tells which, once';
         untouched $gw, "policy: $name: nothing arrives";
     });
 
+    $gw->nginx->reload;
     created create(), "policy: $name: over";
     $gw->arrived;
 }
@@ -237,12 +250,6 @@ with($record, sub { $redis->cmd('DEL', $_[0]) }, sub {
 
 $gw->nginx->reload;
 $redis->cmd('CONFIG', 'RESETSTAT');
-
-my $reads = sub {
-    my ($calls) = $redis->cmd('INFO', 'commandstats')
-        =~ /^cmdstat_hmget:calls=(\d+)/m;
-    return $calls // 0;
-};
 
 for (1 .. 20) {
     refused post($gw, create_path('77'), $body, @growth), 'forbidden',
@@ -264,6 +271,16 @@ cmp_ok time() - $start, '<', 7, 'is refused soon';
 $gw->must_ctl(qw(team put growth --account), account);
 ok wait_until(sub { sleep 0.3; create()->{status} == 200 }, 8),
     'one that is added';
+
+# one that could not be used is read again in time
+
+with($record, [format => '2'], sub {
+    $gw->nginx->reload;
+    refused create(), 'store-unavailable', 'a policy that can\'t be used';
+});
+
+ok wait_until(sub { sleep 0.3; create()->{status} == 200 }, 8),
+    'and, mended, can be soon';
 
 # as many as anybody likes to ask for: the number that is kept is bounded
 

@@ -439,8 +439,10 @@ struct ngx_pinaud_policy_s {
 
     ngx_msec_t                    leased;  /* when its lease was looked at */
 
+    unsigned                      fresh:1; /* Redis need not be asked */
+    unsigned                      refused:1;     /* to be read; in the log */
+    unsigned                      unreadable:1;  /* it can't be used */
     unsigned                      loaded:1;      /* what is below was read */
-    unsigned                      fresh:1; /* and may be used still */
     unsigned                      allowed:1;     /* the team, to the account */
     unsigned                      split:1; /* the account has reserves */
     unsigned                      asking:1;
@@ -465,9 +467,12 @@ ngx_uint_t ngx_pinaud_policy_fresh(ngx_pinaud_policy_t *policy);
 /* Forgets what was read: an admission said that it is out of date. */
 void ngx_pinaud_policy_expire(ngx_pinaud_policy_t *policy);
 
+/* An empty one in its place, with the cache's reference; NULL: no memory. */
+ngx_pinaud_policy_t *ngx_pinaud_policy_replace(ngx_pinaud_policy_t *old);
+
 /*
  * Reads it from Redis, once for all who wait in policy->waiting; each is
- * called with whether it could be read, and gets it anew: a policy that was
+ * called with whether there was an answer, and gets it anew: a policy that was
  * read never changes. NGX_ERROR: it could not be asked.
  */
 ngx_int_t ngx_pinaud_policy_ask(ngx_pinaud_policy_t *policy,
@@ -609,9 +614,13 @@ ngx_int_t ngx_pinaud_tell(ngx_pinaud_redis_t *redis,
     const size_t *lens, ngx_pinaud_told_pt handler, void *data);
 
 
-/* outage: units held beforehand, spent when Redis can't be reached */
+/* lease: the table of units held */
 
-ngx_int_t ngx_pinaud_outage_add(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf);
+/* Makes pmcf->outage where there is an allowance. An error is told. */
+ngx_int_t ngx_pinaud_lease_add(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf);
+
+
+/* outage: units held beforehand, spent when Redis can't be reached */
 
 /* A write was admitted: takes, renews or returns the account's units. */
 void ngx_pinaud_outage_admitted(ngx_pinaud_main_conf_t *pmcf,

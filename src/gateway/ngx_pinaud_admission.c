@@ -71,6 +71,10 @@ ngx_pinaud_admission_ask(ngx_pinaud_record_t *record)
         return NGX_AGAIN;
     }
 
+    if (policy->unreadable) {
+        return ngx_pinaud_admission_store_down(record, "policy");
+    }
+
     if (!policy->allowed) {
         ngx_pinaud_turn_leave(record);
 

@@ -219,7 +219,7 @@ ngx_pinaud_conf_finish(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf)
     ngx_pinaud_conf_script(&pmcf->cooldown, pinaud_script_cooldown,
                            sizeof(pinaud_script_cooldown) - 1);
 
-    if (ngx_pinaud_outage_add(cf, pmcf) != NGX_OK) {
+    if (ngx_pinaud_lease_add(cf, pmcf) != NGX_OK) {
         return NGX_ERROR;
     }
 

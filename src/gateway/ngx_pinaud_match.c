@@ -293,7 +293,7 @@ ngx_pinaud_match_caller(ngx_pinaud_record_t *record,
 
     if (value->len == 0) {
         return ngx_pinaud_refuse(record, PINAUD_PROBLEM_UNKNOWN_CALLER,
-                                 "no team is told", NULL);
+                                 "the request names no team that the gateway knows", NULL);
     }
 
     return NGX_DECLINED;

@@ -9,64 +9,11 @@
  */
 
 
-#include "ngx_pinaud.h"
+#include "ngx_pinaud_lease.h"
 
 
-#define NGX_PINAUD_LEASES         512      /* accounts at once */
-#define NGX_PINAUD_LEASE_TEAMS    16       /* of an account, at once */
-#define NGX_PINAUD_LEASE_TOKENS   64       /* credentials at once */
-#define NGX_PINAUD_LEASE_SECONDS  60       /* LEASE_S of lease.lua */
-#define NGX_PINAUD_LEASE_RENEW    20000    /* ms: a third of that */
+#define NGX_PINAUD_LEASE_RENEW    20000    /* ms: a third of their life */
 #define NGX_PINAUD_LEASE_ASK      1000     /* ms between two questions */
-#define NGX_PINAUD_LEASE_LIFE     16       /* hex digits */
-
-
-typedef struct {
-    u_char                    name[PINAUD_NAME_MAX];
-    size_t                    len;
-} ngx_pinaud_lease_team_t;
-
-
-typedef struct {
-    u_char                    account[PINAUD_ACCOUNT_MAX];
-    size_t                    account_len;
-    u_char                    credential[PINAUD_NAME_MAX];
-    size_t                    credential_len;
-
-    ngx_pinaud_lease_team_t   teams[NGX_PINAUD_LEASE_TEAMS];
-                                           /* that were admitted last */
-    ngx_uint_t                next_team;
-
-    ngx_uint_t                serial;      /* grows with each return */
-    ngx_uint_t                units;
-    ngx_uint_t                spent;
-    ngx_uint_t                seconds[NGX_PINAUD_LEASE_SECONDS];
-                                           /* spent in each since "taken" */
-    ngx_msec_t                taken;       /* when the units were asked for */
-    int64_t                   now;         /* Redis's time then, ms */
-    ngx_msec_t                asked;       /* the last question */
-    unsigned                  known:1;
-    unsigned                  returning:1; /* nothing is spent any more */
-} ngx_pinaud_lease_t;
-
-
-typedef struct {
-    u_char                    credential[PINAUD_NAME_MAX];
-    size_t                    credential_len;
-    uint64_t                  version;
-    time_t                    expires;     /* by Redis's clock; 0: not known */
-    size_t                    len;
-    u_char                    sealed[NGX_PINAUD_SEALED_MAX];
-} ngx_pinaud_lease_token_t;
-
-
-typedef struct {
-    u_char                    life[NGX_PINAUD_LEASE_LIFE];
-    ngx_pinaud_lease_t        leases[NGX_PINAUD_LEASES];
-    ngx_pinaud_lease_token_t  tokens[NGX_PINAUD_LEASE_TOKENS];
-    ngx_uint_t                next_token;
-    ngx_atomic_t              requests;
-} ngx_pinaud_leases_t;
 
 
 /* A question under way: which lease it is about, and when it was sent. */
@@ -80,76 +27,11 @@ typedef struct {
 } ngx_pinaud_lease_ask_t;
 
 
-static ngx_int_t ngx_pinaud_outage_init(ngx_shm_zone_t *shm_zone, void *data);
-static ngx_pinaud_leases_t *ngx_pinaud_outage_lock(
-    ngx_pinaud_main_conf_t *pmcf);
-static void ngx_pinaud_outage_unlock(ngx_pinaud_main_conf_t *pmcf);
-static ngx_pinaud_lease_t *ngx_pinaud_outage_find(ngx_pinaud_leases_t *leases,
-    ngx_pinaud_policy_t *policy, ngx_uint_t make);
-static ngx_pinaud_lease_t *ngx_pinaud_outage_learn(
-    ngx_pinaud_leases_t *leases, ngx_pinaud_policy_t *policy);
-static ngx_int_t ngx_pinaud_outage_team(ngx_pinaud_lease_t *lease,
-    ngx_pinaud_policy_t *policy, ngx_uint_t note);
-static ngx_pinaud_lease_token_t *ngx_pinaud_outage_token(
-    ngx_pinaud_leases_t *leases, ngx_pinaud_policy_t *policy,
-    ngx_uint_t make);
-static ngx_uint_t ngx_pinaud_outage_live(ngx_pinaud_lease_t *lease);
 static void ngx_pinaud_outage_ask(ngx_pinaud_main_conf_t *pmcf,
     ngx_pinaud_leases_t *leases, ngx_pinaud_lease_t *lease,
     ngx_pinaud_policy_t *policy);
 static u_char *ngx_pinaud_outage_spent(u_char *p, ngx_pinaud_lease_t *lease);
 static void ngx_pinaud_outage_told(void *data, redisReply *reply);
-
-
-ngx_int_t
-ngx_pinaud_outage_add(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf)
-{
-    ngx_str_t  name = ngx_string("pinaud_outage");
-
-    if (pmcf->outage_allowance == 0) {
-        return NGX_OK;
-    }
-
-    pmcf->outage = ngx_shared_memory_add(cf, &name,
-                       ngx_align(sizeof(ngx_pinaud_leases_t), ngx_pagesize)
-                       + 8 * ngx_pagesize, &ngx_pinaud_module);
-    if (pmcf->outage == NULL) {
-        return NGX_ERROR;
-    }
-
-    pmcf->outage->init = ngx_pinaud_outage_init;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_pinaud_outage_init(ngx_shm_zone_t *shm_zone, void *data)
-{
-    u_char                random[NGX_PINAUD_LEASE_LIFE / 2];
-    ngx_slab_pool_t      *shpool;
-    ngx_pinaud_leases_t  *leases;
-
-    shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
-
-    if (data || shm_zone->shm.exists) {
-        shm_zone->data = shpool->data;
-        return NGX_OK;
-    }
-
-    leases = ngx_slab_calloc(shpool, sizeof(ngx_pinaud_leases_t));
-
-    if (leases == NULL || RAND_bytes(random, sizeof(random)) != 1) {
-        return NGX_ERROR;
-    }
-
-    ngx_hex_dump(leases->life, random, sizeof(random));
-
-    shpool->data = leases;
-    shm_zone->data = leases;
-
-    return NGX_OK;
-}
 
 
 /*
@@ -176,23 +58,23 @@ ngx_pinaud_outage_admitted(ngx_pinaud_main_conf_t *pmcf,
 
     policy->leased = ngx_current_msec;
 
-    leases = ngx_pinaud_outage_lock(pmcf);
+    leases = ngx_pinaud_lease_lock(pmcf);
 
-    token = ngx_pinaud_outage_token(leases, policy, 1);
+    token = ngx_pinaud_lease_token_of(leases, policy, 1);
 
     token->version = reply->version;
     token->expires = reply->expires;
     token->len = reply->sealed->len;
     ngx_memcpy(token->sealed, reply->sealed->str, reply->sealed->len);
 
-    lease = ngx_pinaud_outage_find(leases, policy, 1);
+    lease = ngx_pinaud_lease_find(leases, policy, 1);
 
     if (lease) {
-        ngx_pinaud_outage_team(lease, policy, 1);
+        ngx_pinaud_lease_team_of(lease, policy, 1);
 
         age = ngx_current_msec - lease->taken;
 
-        if ((lease->spent || !ngx_pinaud_outage_live(lease)
+        if ((lease->spent || !ngx_pinaud_lease_live(lease)
              || age >= NGX_PINAUD_LEASE_RENEW)
             && (lease->asked == 0
                 || ngx_current_msec - lease->asked >= NGX_PINAUD_LEASE_ASK))
@@ -201,7 +83,7 @@ ngx_pinaud_outage_admitted(ngx_pinaud_main_conf_t *pmcf,
         }
     }
 
-    ngx_pinaud_outage_unlock(pmcf);
+    ngx_pinaud_lease_unlock(pmcf);
 }
 
 
@@ -236,19 +118,21 @@ ngx_pinaud_outage_spend(ngx_pinaud_record_t *record)
 
     /* who may is known by what was read last, however old that is by now */
 
-    if (policy == NULL || (policy->loaded && !policy->allowed)) {
+    if (policy == NULL || policy->unreadable
+        || (policy->loaded && !policy->allowed))
+    {
         return NGX_DECLINED;
     }
 
     len = 0;
 
-    leases = ngx_pinaud_outage_lock(pmcf);
+    leases = ngx_pinaud_lease_lock(pmcf);
 
-    lease = policy->loaded ? ngx_pinaud_outage_find(leases, policy, 0)
-                           : ngx_pinaud_outage_learn(leases, policy);
-    token = ngx_pinaud_outage_token(leases, policy, 0);
+    lease = policy->loaded ? ngx_pinaud_lease_find(leases, policy, 0)
+                           : ngx_pinaud_lease_learn(leases, policy);
+    token = ngx_pinaud_lease_token_of(leases, policy, 0);
 
-    if (lease && token && ngx_pinaud_outage_live(lease)
+    if (lease && token && ngx_pinaud_lease_live(lease)
         && !lease->returning && lease->spent < lease->units)
     {
         age = ngx_current_msec - lease->taken;
@@ -269,7 +153,7 @@ ngx_pinaud_outage_spend(ngx_pinaud_record_t *record)
         }
     }
 
-    ngx_pinaud_outage_unlock(pmcf);
+    ngx_pinaud_lease_unlock(pmcf);
 
     if (len == 0) {
         return NGX_DECLINED;
@@ -307,7 +191,7 @@ ngx_pinaud_outage_unspend(ngx_pinaud_record_t *record)
     record->leased = 0;
 
     pmcf = ngx_pinaud_main_conf(record);
-    leases = ngx_pinaud_outage_lock(pmcf);
+    leases = ngx_pinaud_lease_lock(pmcf);
     lease = &leases->leases[record->lease];
 
     if (lease->serial == record->lease_serial
@@ -317,7 +201,7 @@ ngx_pinaud_outage_unspend(ngx_pinaud_record_t *record)
         lease->spent--;
     }
 
-    ngx_pinaud_outage_unlock(pmcf);
+    ngx_pinaud_lease_unlock(pmcf);
 }
 
 
@@ -338,200 +222,19 @@ ngx_pinaud_outage_count(ngx_pinaud_main_conf_t *pmcf, ngx_uint_t *held,
         return;
     }
 
-    leases = ngx_pinaud_outage_lock(pmcf);
+    leases = ngx_pinaud_lease_lock(pmcf);
 
     for (i = 0; i < NGX_PINAUD_LEASES; i++) {
         lease = &leases->leases[i];
 
-        if (ngx_pinaud_outage_live(lease) && !lease->returning) {
+        if (ngx_pinaud_lease_live(lease) && !lease->returning) {
             *held += lease->units - lease->spent;
         }
     }
 
-    ngx_pinaud_outage_unlock(pmcf);
+    ngx_pinaud_lease_unlock(pmcf);
 
     *requests = leases->requests;
-}
-
-
-static ngx_pinaud_leases_t *
-ngx_pinaud_outage_lock(ngx_pinaud_main_conf_t *pmcf)
-{
-    ngx_slab_pool_t  *shpool;
-
-    shpool = (ngx_slab_pool_t *) pmcf->outage->shm.addr;
-    ngx_shmtx_lock(&shpool->mutex);
-
-    return pmcf->outage->data;
-}
-
-
-static void
-ngx_pinaud_outage_unlock(ngx_pinaud_main_conf_t *pmcf)
-{
-    ngx_slab_pool_t  *shpool;
-
-    shpool = (ngx_slab_pool_t *) pmcf->outage->shm.addr;
-    ngx_shmtx_unlock(&shpool->mutex);
-}
-
-
-/* An account's lease; where all places are taken, a dead one gives way. */
-
-static ngx_pinaud_lease_t *
-ngx_pinaud_outage_find(ngx_pinaud_leases_t *leases,
-    ngx_pinaud_policy_t *policy, ngx_uint_t make)
-{
-    ngx_uint_t           i, serial;
-    ngx_pinaud_lease_t  *lease, *room;
-
-    room = NULL;
-
-    for (i = 0; i < NGX_PINAUD_LEASES; i++) {
-        lease = &leases->leases[i];
-
-        if (lease->known
-            && ngx_memn2cmp(lease->account, policy->account,
-                            lease->account_len, policy->account_len)
-               == 0
-            && ngx_memn2cmp(lease->credential, policy->credential,
-                            lease->credential_len, policy->credential_len)
-               == 0)
-        {
-            return lease;
-        }
-
-        if (room == NULL && (!lease->known || !ngx_pinaud_outage_live(lease)))
-        {
-            room = lease;
-        }
-    }
-
-    if (!make || room == NULL) {
-        return NULL;
-    }
-
-    serial = room->serial + 1;
-
-    ngx_memzero(room, sizeof(ngx_pinaud_lease_t));
-
-    room->serial = serial;
-    room->account_len = policy->account_len;
-    ngx_memcpy(room->account, policy->account, policy->account_len);
-    room->credential_len = policy->credential_len;
-    ngx_memcpy(room->credential, policy->credential, policy->credential_len);
-    room->known = 1;
-
-    return room;
-}
-
-
-/*
- * What another worker of this gateway read of an account and a team, for one
- * that has not; the credential is the lease's.
- */
-
-static ngx_pinaud_lease_t *
-ngx_pinaud_outage_learn(ngx_pinaud_leases_t *leases,
-    ngx_pinaud_policy_t *policy)
-{
-    ngx_uint_t           i;
-    ngx_pinaud_lease_t  *lease;
-
-    for (i = 0; i < NGX_PINAUD_LEASES; i++) {
-        lease = &leases->leases[i];
-
-        if (ngx_pinaud_outage_live(lease)
-            && ngx_memn2cmp(lease->account, policy->account,
-                            lease->account_len, policy->account_len)
-               == 0
-            && ngx_pinaud_outage_team(lease, policy, 0) == NGX_OK)
-        {
-            policy->credential_len = lease->credential_len;
-            ngx_memcpy(policy->credential, lease->credential,
-                       lease->credential_len);
-            policy->loaded = 1;
-            policy->allowed = 1;
-
-            return lease;
-        }
-    }
-
-    return NULL;
-}
-
-
-/* Whether the team was admitted to the account; noted where it is told so. */
-
-static ngx_int_t
-ngx_pinaud_outage_team(ngx_pinaud_lease_t *lease, ngx_pinaud_policy_t *policy,
-    ngx_uint_t note)
-{
-    ngx_uint_t                i;
-    ngx_pinaud_lease_team_t  *team;
-
-    for (i = 0; i < NGX_PINAUD_LEASE_TEAMS; i++) {
-        team = &lease->teams[i];
-
-        if (team->len
-            && ngx_memn2cmp(team->name, policy->team, team->len,
-                            policy->team_len)
-               == 0)
-        {
-            return NGX_OK;
-        }
-    }
-
-    if (note) {
-        team = &lease->teams[lease->next_team++ % NGX_PINAUD_LEASE_TEAMS];
-        team->len = policy->team_len;
-        ngx_memcpy(team->name, policy->team, policy->team_len);
-    }
-
-    return NGX_DECLINED;
-}
-
-
-static ngx_pinaud_lease_token_t *
-ngx_pinaud_outage_token(ngx_pinaud_leases_t *leases,
-    ngx_pinaud_policy_t *policy, ngx_uint_t make)
-{
-    ngx_uint_t                 i;
-    ngx_pinaud_lease_token_t  *token;
-
-    for (i = 0; i < NGX_PINAUD_LEASE_TOKENS; i++) {
-        token = &leases->tokens[i];
-
-        if (token->len
-            && ngx_memn2cmp(token->credential, policy->credential,
-                            token->credential_len, policy->credential_len)
-               == 0)
-        {
-            return token;
-        }
-    }
-
-    if (!make) {
-        return NULL;
-    }
-
-    token = &leases->tokens[leases->next_token++ % NGX_PINAUD_LEASE_TOKENS];
-
-    token->credential_len = policy->credential_len;
-    ngx_memcpy(token->credential, policy->credential, policy->credential_len);
-
-    return token;
-}
-
-
-/* Whether its units may still be spent, by this host's monotonic clock. */
-
-static ngx_uint_t
-ngx_pinaud_outage_live(ngx_pinaud_lease_t *lease)
-{
-    return lease->units
-           && ngx_current_msec - lease->taken
-              < NGX_PINAUD_LEASE_SECONDS * 1000;
 }
 
 
@@ -670,7 +373,7 @@ ngx_pinaud_outage_told(void *data, redisReply *reply)
 
     ask = data;
 
-    leases = ngx_pinaud_outage_lock(ask->conf);
+    leases = ngx_pinaud_lease_lock(ask->conf);
     lease = &leases->leases[ask->lease];
 
     if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2
@@ -697,6 +400,6 @@ ngx_pinaud_outage_told(void *data, redisReply *reply)
         }
     }
 
-    ngx_pinaud_outage_unlock(ask->conf);
+    ngx_pinaud_lease_unlock(ask->conf);
     ngx_free(ask);
 }
