@@ -292,6 +292,16 @@ void ctl_report(ctl_t *ctl, int would);
 
 /* ctl_record.c: records as Redis holds them */
 
+/* What became of the last attempt to refresh a credential's tokens. */
+
+typedef enum {
+    CTL_STATE_OK = 0,
+    CTL_STATE_RETRYING,                /* it failed, and is tried again */
+    CTL_STATE_UNAUTHORIZED,            /* its refresh token is refused */
+    CTL_STATE_WRONG_CLIENT             /* the app's id or secret is */
+} ctl_state_e;
+
+
 typedef struct {
     const char           *name;
     unsigned              exists:1;
@@ -303,6 +313,8 @@ typedef struct {
     const char           *scope;       /* or NULL */
     const unsigned char  *token;       /* sealed; NULL: there is none */
     size_t                token_len;
+    ctl_state_e           state;
+    const char           *reason;      /* of the state, or NULL */
 } ctl_credential_t;
 
 
@@ -322,6 +334,15 @@ typedef struct {
     const char           *client_id;   /* or NULL */
     uint64_t              refresh_version;
     uint64_t              refresh_expires;
+    const unsigned char  *sealed_refresh;    /* NULL: there is none */
+    size_t                sealed_refresh_len;
+    const unsigned char  *sealed_client;     /* the client secret */
+    size_t                sealed_client_len;
+    const char           *attempt;     /* that stands, or NULL */
+    uint64_t              failures;    /* of attempts, in a row */
+    uint64_t              refreshed;   /* when an attempt last succeeded */
+    uint64_t              demands;     /* in a row, of tokens that never were
+                                          good for a gateway */
 } ctl_secret_t;
 
 
@@ -349,6 +370,9 @@ int ctl_credential_read(ctl_t *ctl, const char *name,
 int ctl_secret_record_read(ctl_t *ctl, const char *name,
     ctl_secret_t *secret);
 int ctl_account_read(ctl_t *ctl, const char *id, ctl_account_t *account);
+
+/* The state's word in a record: "ok", "retrying", ... */
+const char *ctl_state_name(ctl_state_e state);
 
 ctl_team_t *ctl_account_team(const ctl_account_t *account, const char *name);
 

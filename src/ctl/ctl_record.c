@@ -22,6 +22,10 @@ static int ctl_record_number(const char *key, const redisReply *hash,
     const char *name, uint64_t *value);
 static int ctl_record_limits(const char *key, const redisReply *hash,
     const char *name, pinaud_limits_t *limits);
+static int ctl_record_state(const char *key, const redisReply *hash,
+    ctl_state_e *state);
+static const unsigned char *ctl_record_bytes(const redisReply *hash,
+    const char *name, size_t *len);
 static int ctl_account_teams(ctl_t *ctl, const char *key,
     const redisReply *hash, ctl_account_t *account);
 static int ctl_record_bad(const char *key, const char *name);
@@ -32,10 +36,9 @@ int
 ctl_credential_read(ctl_t *ctl, const char *name,
     ctl_credential_t *credential)
 {
-    int                rc;
-    const char        *key;
-    redisReply        *hash;
-    const redisReply  *token;
+    int          rc;
+    const char  *key;
+    redisReply  *hash;
 
     memset(credential, 0, sizeof(ctl_credential_t));
     credential->name = name;
@@ -59,18 +62,16 @@ ctl_credential_read(ctl_t *ctl, const char *name,
         return ctl_record_bad(key, "tier");
     }
 
-    token = ctl_record_field(hash, "token");
-
-    if (token != NULL && token->len > 0) {
-        credential->token = (const unsigned char *) token->str;
-        credential->token_len = (size_t) token->len;
-    }
+    credential->reason = ctl_record_shown(ctl, hash, "reason");
+    credential->token = ctl_record_bytes(hash, "token",
+                                         &credential->token_len);
 
     if (ctl_record_number(key, hash, "version", &credential->version)
         || ctl_record_number(key, hash, "expires", &credential->expires)
         || ctl_record_limits(key, hash, "limits", &credential->limits)
         || ctl_record_limits(key, hash, "limits_all",
-                             &credential->limits_all))
+                             &credential->limits_all)
+        || ctl_record_state(key, hash, &credential->state))
     {
         return CTL_STORE;
     }
@@ -97,13 +98,21 @@ ctl_secret_record_read(ctl_t *ctl, const char *name, ctl_secret_t *secret)
 
     secret->exists = 1;
     secret->client_id = ctl_record_shown(ctl, hash, "client_id");
-    secret->client_secret = (ctl_record_field(hash, "client_secret") != NULL);
-    secret->refresh = (ctl_record_field(hash, "refresh") != NULL);
+    secret->sealed_client = ctl_record_bytes(hash, "client_secret",
+                                             &secret->sealed_client_len);
+    secret->client_secret = (secret->sealed_client != NULL);
+    secret->sealed_refresh = ctl_record_bytes(hash, "refresh",
+                                              &secret->sealed_refresh_len);
+    secret->refresh = (secret->sealed_refresh != NULL);
+    secret->attempt = ctl_record_shown(ctl, hash, "attempt");
 
     if (ctl_record_number(key, hash, "refresh_version",
                           &secret->refresh_version)
         || ctl_record_number(key, hash, "refresh_expires",
-                             &secret->refresh_expires))
+                             &secret->refresh_expires)
+        || ctl_record_number(key, hash, "failures", &secret->failures)
+        || ctl_record_number(key, hash, "refreshed", &secret->refreshed)
+        || ctl_record_number(key, hash, "demands", &secret->demands))
     {
         return CTL_STORE;
     }
@@ -339,6 +348,24 @@ ctl_record_field(const redisReply *hash, const char *name)
 }
 
 
+static const unsigned char *
+ctl_record_bytes(const redisReply *hash, const char *name, size_t *len)
+{
+    const redisReply  *field;
+
+    field = ctl_record_field(hash, name);
+
+    if (field == NULL || field->len == 0) {
+        *len = 0;
+        return NULL;
+    }
+
+    *len = (size_t) field->len;
+
+    return (const unsigned char *) field->str;
+}
+
+
 static const char *
 ctl_record_text(const redisReply *hash, const char *name)
 {
@@ -417,6 +444,41 @@ ctl_record_limits(const char *key, const redisReply *hash, const char *name,
     }
 
     return CTL_DONE;
+}
+
+
+static int
+ctl_record_state(const char *key, const redisReply *hash, ctl_state_e *state)
+{
+    unsigned     i;
+    const char  *text;
+
+    *state = CTL_STATE_OK;
+    text = ctl_record_text(hash, "state");
+
+    if (text == NULL) {
+        return CTL_DONE;
+    }
+
+    for (i = CTL_STATE_OK; i <= CTL_STATE_WRONG_CLIENT; i++) {
+        if (strcmp(ctl_state_name((ctl_state_e) i), text) == 0) {
+            *state = (ctl_state_e) i;
+            return CTL_DONE;
+        }
+    }
+
+    return ctl_record_bad(key, "state");
+}
+
+
+const char *
+ctl_state_name(ctl_state_e state)
+{
+    static const char  *const names[] = {
+        "ok", "retrying", "needs-authorization", "wrong-client"
+    };
+
+    return names[state];
 }
 
 
