@@ -104,7 +104,7 @@ EOT
 
 for my $missing (['hiredis', 'hiredis/hiredis.h', 'libhiredis-dev'],
     ['jansson', 'jansson.h', 'libjansson-dev'],
-    ['OpenSSL (libcrypto)', 'openssl/evp.h', 'libssl-dev'])
+    ['OpenSSL 3 (libcrypto)', 'openssl/evp.h', 'libssl-dev'])
 {
     my ($name, $header, $package) = @$missing;
 

@@ -107,7 +107,7 @@ my @patterns = map { pattern($_) } @strings,
     map { ("\"pinaud_redis\" $_", "\"%V\" directive $_") } @strings,
         strings(source('src/store/pinaud_url.c'));
 my ($open) = grep { /is open to others/ }
-    strings(source('src/store/pinaud_seal.c'));
+    strings(source('src/store/pinaud_keyfile.c'));
 push @patterns, pattern("\"pinaud_seal_key_file\" can't be used: $open"),
     qr/^host not found in "pinaud_redis"/;
 

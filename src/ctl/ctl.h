@@ -205,6 +205,9 @@ void ctl_fingerprint(const unsigned char *secret, size_t len, char *to);
 /* The ring of the seal key file; required says whether there has to be one. */
 int ctl_keyring(ctl_t *ctl, int required, pinaud_keyring_t **ring);
 
+/* The same for what writes: a gateway's file is refused. */
+int ctl_keyring_master(ctl_t *ctl, pinaud_keyring_t **ring);
+
 
 /* ctl_limits.c */
 

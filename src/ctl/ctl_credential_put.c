@@ -53,9 +53,9 @@ static ctl_words_t *ctl_put_words(ctl_t *ctl, const ctl_put_t *put);
 static void ctl_put_field(ctl_t *ctl, ctl_words_t *words, const char *field,
     const char *value);
 static const char *ctl_put_version(ctl_t *ctl, uint64_t version);
-static int ctl_put_seal(ctl_t *ctl, ctl_put_t *put, const char *kind,
-    const char *field, uint64_t version, const ctl_plain_t *plain,
-    ctl_words_t *words);
+static int ctl_put_seal(ctl_t *ctl, ctl_put_t *put, pinaud_domain_e domain,
+    const char *kind, const char *field, uint64_t version,
+    const ctl_plain_t *plain, ctl_words_t *words);
 
 
 int
@@ -178,7 +178,7 @@ ctl_put_secret(ctl_t *ctl, ctl_put_t *put, const char *option,
     }
 
     if (put->ring == NULL) {
-        rc = ctl_keyring(ctl, 1, &put->ring);
+        rc = ctl_keyring_master(ctl, &put->ring);
 
         if (rc != CTL_DONE) {
             return rc;
@@ -296,8 +296,8 @@ ctl_put_access(ctl_t *ctl, ctl_put_t *put, const ctl_credential_t *before,
 
         ctl_put_field(ctl, words, "version", ctl_number(ctl, version));
 
-        if (ctl_put_seal(ctl, put, "access", "token", version, &put->token,
-                         words)
+        if (ctl_put_seal(ctl, put, PINAUD_DOMAIN_GATEWAY, "access", "token",
+                         version, &put->token, words)
             != CTL_DONE)
         {
             return CTL_REFUSED;
@@ -346,8 +346,8 @@ ctl_put_client(ctl_t *ctl, ctl_put_t *put, const ctl_secret_t *before,
     }
 
     if (put->client_secret.text) {
-        if (ctl_put_seal(ctl, put, "client-secret", "client_secret", 0,
-                         &put->client_secret, words)
+        if (ctl_put_seal(ctl, put, PINAUD_DOMAIN_AGENT, "client-secret",
+                         "client_secret", 0, &put->client_secret, words)
             != CTL_DONE)
         {
             return CTL_REFUSED;
@@ -392,8 +392,8 @@ ctl_put_refresh(ctl_t *ctl, ctl_put_t *put, const ctl_secret_t *before,
         ctl_put_field(ctl, words, "refresh_version",
                       ctl_number(ctl, version));
 
-        if (ctl_put_seal(ctl, put, "refresh", "refresh", version,
-                         &put->refresh, words)
+        if (ctl_put_seal(ctl, put, PINAUD_DOMAIN_AGENT, "refresh", "refresh",
+                         version, &put->refresh, words)
             != CTL_DONE)
         {
             return CTL_REFUSED;
@@ -444,8 +444,9 @@ ctl_put_version(ctl_t *ctl, uint64_t version)
 /* Adds the field with the sealed value to the command's words. */
 
 static int
-ctl_put_seal(ctl_t *ctl, ctl_put_t *put, const char *kind, const char *field,
-    uint64_t version, const ctl_plain_t *plain, ctl_words_t *words)
+ctl_put_seal(ctl_t *ctl, ctl_put_t *put, pinaud_domain_e domain,
+    const char *kind, const char *field, uint64_t version,
+    const ctl_plain_t *plain, ctl_words_t *words)
 {
     size_t          aad_len, len;
     unsigned char   aad[PINAUD_SEAL_AAD_MAX], *sealed;
@@ -454,8 +455,8 @@ ctl_put_seal(ctl_t *ctl, ctl_put_t *put, const char *kind, const char *field,
                               version);
 
     sealed = ctl_alloc(ctl, plain->len + PINAUD_SEAL_OVERHEAD);
-    len = pinaud_seal(put->ring, aad, aad_len, (unsigned char *) plain->text,
-                      plain->len, sealed);
+    len = pinaud_seal(put->ring, domain, aad, aad_len,
+                      (unsigned char *) plain->text, plain->len, sealed);
 
     if (len == 0) {
         return ctl_fail(CTL_REFUSED, "libcrypto does not seal");

@@ -372,8 +372,8 @@ ctl_state_open(ctl_t *ctl, const ctl_credential_t *credential,
                               strlen(credential->name), credential->version);
 
     token = ctl_alloc(ctl, credential->token_len);
-    rc = pinaud_open(ring, aad, aad_len, credential->token,
-                     credential->token_len, token, &len);
+    rc = pinaud_open(ring, PINAUD_DOMAIN_GATEWAY, aad, aad_len,
+                     credential->token, credential->token_len, token, &len);
 
     if (rc == PINAUD_OPENED) {
         ctl_fingerprint(token, len, state->fingerprint);

@@ -198,3 +198,25 @@ ctl_keyring(ctl_t *ctl, int required, pinaud_keyring_t **ring)
 
     return CTL_DONE;
 }
+
+
+int
+ctl_keyring_master(ctl_t *ctl, pinaud_keyring_t **ring)
+{
+    int  rc;
+
+    rc = ctl_keyring(ctl, 1, ring);
+
+    if (rc == CTL_DONE && !pinaud_keyring_master(*ring)) {
+        rc = ctl_fail(CTL_REFUSED, "seal key file \"%s\": its first key is a "
+                      "gateway's, which is for opening access tokens only. "
+                      "Writing takes the file that \"pinaudctl seal-key "
+                      "generate\" made",
+                      ctl_setting(ctl, "seal-key-file"));
+
+        pinaud_keyring_free(*ring);
+        *ring = NULL;
+    }
+
+    return rc;
+}

@@ -339,8 +339,9 @@ ngx_pinaud_verdict_open(ngx_pinaud_record_t *record, u_char *sealed,
     aad_len = pinaud_seal_aad(aad, "access", (char *) policy->credential,
                               policy->credential_len, record->version);
 
-    rc = pinaud_open(ngx_pinaud_main_conf(record)->ring, aad, aad_len,
-                     sealed, sealed_len, b->last, &len);
+    rc = pinaud_open(ngx_pinaud_main_conf(record)->ring,
+                     PINAUD_DOMAIN_GATEWAY, aad, aad_len, sealed, sealed_len,
+                     b->last, &len);
 
     switch (rc) {
 

@@ -16,35 +16,29 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "pinaud_keyring.h"
 
 
 #pragma GCC visibility push(hidden)
 
 
-#define PINAUD_SEAL_ID_MAX    32
 #define PINAUD_SEAL_OVERHEAD  (2 + PINAUD_SEAL_ID_MAX + 12 + 16)
 #define PINAUD_SEAL_AAD_MAX   256
-#define PINAUD_SEAL_ERROR     256  /* room for a reason */
-
-
-typedef struct pinaud_keyring_s  pinaud_keyring_t;
 
 
 /*
- * Reads a key file: lines "id:base64 of 32 bytes"; blank lines and lines that
- * begin with # are skipped. The first key seals, all open. Returns NULL with
- * the reason in "error" (PINAUD_SEAL_ERROR bytes): no file, readable by
- * others (with the cure), no key, a malformed line (its number, never its
- * text), a repeated id. The caller frees the ring, which wipes it.
+ * Who may open a value: gateways too ("access"), or only the agent and
+ * operators ("refresh", "client-secret", "journal").
  */
-pinaud_keyring_t *pinaud_keyring_load(const char *path, char *error);
-void pinaud_keyring_free(pinaud_keyring_t *ring);
+typedef enum {
+    PINAUD_DOMAIN_GATEWAY = 0,
+    PINAUD_DOMAIN_AGENT
+} pinaud_domain_e;
 
 
 /*
- * The associated data of a value: kind ("access", "refresh",
- * "client-secret"), record's name and version. Writes at most
- * PINAUD_SEAL_AAD_MAX bytes and returns how many.
+ * The associated data of a value: kind, record's name and version. Writes at
+ * most PINAUD_SEAL_AAD_MAX bytes and returns how many.
  */
 size_t pinaud_seal_aad(unsigned char *to, const char *kind, const char *name,
     size_t name_len, uint64_t version);
@@ -52,17 +46,19 @@ size_t pinaud_seal_aad(unsigned char *to, const char *kind, const char *name,
 
 /*
  * Seals under the first key. "to" has room for len + PINAUD_SEAL_OVERHEAD
- * bytes. Returns the sealed length, or 0 when libcrypto fails.
+ * bytes. Returns the sealed length, or 0 when libcrypto fails, and for the
+ * agent's domain when pinaud_keyring_master() says no.
  */
-size_t pinaud_seal(pinaud_keyring_t *ring, const unsigned char *aad,
-    size_t aad_len, const unsigned char *secret, size_t len,
-    unsigned char *to);
+size_t pinaud_seal(pinaud_keyring_t *ring, pinaud_domain_e domain,
+    const unsigned char *aad, size_t aad_len, const unsigned char *secret,
+    size_t len, unsigned char *to);
 
 
 typedef enum {
     PINAUD_OPENED = 0,
     PINAUD_SEAL_MALFORMED,         /* too short, unknown format */
     PINAUD_SEAL_UNKNOWN_KEY,       /* sealed by a key that is not in the ring */
+    PINAUD_SEAL_GATEWAY_KEY,       /* the ring has its key for gateways only */
     PINAUD_SEAL_FORGED             /* another record's, or altered */
 } pinaud_open_e;
 
@@ -70,9 +66,9 @@ typedef enum {
  * Opens a sealed value. "to" has room for sealed_len bytes; the caller wipes
  * it. On failure nothing is left in it.
  */
-pinaud_open_e pinaud_open(pinaud_keyring_t *ring, const unsigned char *aad,
-    size_t aad_len, const unsigned char *sealed, size_t sealed_len,
-    unsigned char *to, size_t *len);
+pinaud_open_e pinaud_open(pinaud_keyring_t *ring, pinaud_domain_e domain,
+    const unsigned char *aad, size_t aad_len, const unsigned char *sealed,
+    size_t sealed_len, unsigned char *to, size_t *len);
 
 
 /* The id of the key that sealed a value; 0 where it is malformed. */

@@ -2,89 +2,15 @@
 /*
  * Copyright (C) the ngx_pinaud_module authors
  *
- * Sealing, and what a key file may hold.
+ * Sealing.
  */
 
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <cmocka.h>
+#include "key_file.h"
 #include "pinaud_seal.h"
 
 
-#define KEY_A   "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-#define KEY_B   "//79/Pv6+fj39vX08/Lx8O/u7ezr6uno5+bl5OPi4eA="
 #define SECRET  "pina_an.access-token"
-
-
-static char  dir[] = "/tmp/pinaud_seal_XXXXXX";
-static char  path[64];
-
-
-static int
-setup(void **state)
-{
-    (void) state;
-
-    if (mkdtemp(dir) == NULL) {
-        return -1;
-    }
-
-    snprintf(path, sizeof(path), "%s/keys", dir);
-
-    return 0;
-}
-
-
-static int
-teardown(void **state)
-{
-    (void) state;
-
-    unlink(path);
-
-    return rmdir(dir);
-}
-
-
-static pinaud_keyring_t *
-load(const char *text, size_t len, mode_t mode, char *error)
-{
-    FILE  *file;
-
-    unlink(path);
-
-    file = fopen(path, "w");
-    assert_non_null(file);
-    assert_int_equal(fwrite(text, 1, len, file), len);
-    assert_int_equal(fclose(file), 0);
-    assert_int_equal(chmod(path, mode), 0);
-
-    error[0] = '\0';
-
-    return pinaud_keyring_load(path, error);
-}
-
-
-static pinaud_keyring_t *
-ring_of(const char *text)
-{
-    char               error[PINAUD_SEAL_ERROR];
-    pinaud_keyring_t  *ring;
-
-    ring = load(text, strlen(text), 0600, error);
-    assert_string_equal(error, "");
-    assert_non_null(ring);
-
-    return ring;
-}
 
 
 static size_t
@@ -95,8 +21,8 @@ seal(pinaud_keyring_t *ring, const char *name, uint64_t version,
     unsigned char  aad[PINAUD_SEAL_AAD_MAX];
 
     aad_len = pinaud_seal_aad(aad, "access", name, strlen(name), version);
-    len = pinaud_seal(ring, aad, aad_len, (const unsigned char *) SECRET,
-                      sizeof(SECRET) - 1, to);
+    len = pinaud_seal(ring, PINAUD_DOMAIN_GATEWAY, aad, aad_len,
+                      (const unsigned char *) SECRET, sizeof(SECRET) - 1, to);
 
     assert_true(len != 0);
     assert_true(len <= sizeof(SECRET) - 1 + PINAUD_SEAL_OVERHEAD);
@@ -108,8 +34,9 @@ seal(pinaud_keyring_t *ring, const char *name, uint64_t version,
 /* Opens from memory of exactly that size, so that a sanitizer sees all. */
 
 static pinaud_open_e
-open_as(pinaud_keyring_t *ring, const char *kind, const char *name,
-    uint64_t version, const unsigned char *sealed, size_t sealed_len)
+open_in(pinaud_keyring_t *ring, pinaud_domain_e domain, const char *kind,
+    const char *name, uint64_t version, const unsigned char *sealed,
+    size_t sealed_len)
 {
     size_t          aad_len, i, len;
     pinaud_open_e   rc;
@@ -127,7 +54,7 @@ open_as(pinaud_keyring_t *ring, const char *kind, const char *name,
     memset(to, 0, sealed_len);
 
     aad_len = pinaud_seal_aad(aad, kind, name, strlen(name), version);
-    rc = pinaud_open(ring, aad, aad_len, copy, sealed_len, to, &len);
+    rc = pinaud_open(ring, domain, aad, aad_len, copy, sealed_len, to, &len);
 
     if (rc == PINAUD_OPENED) {
         assert_int_equal(len, sizeof(SECRET) - 1);
@@ -145,6 +72,15 @@ open_as(pinaud_keyring_t *ring, const char *kind, const char *name,
     free(to);
 
     return rc;
+}
+
+
+static pinaud_open_e
+open_as(pinaud_keyring_t *ring, const char *kind, const char *name,
+    uint64_t version, const unsigned char *sealed, size_t sealed_len)
+{
+    return open_in(ring, PINAUD_DOMAIN_GATEWAY, kind, name, version, sealed,
+                   sealed_len);
 }
 
 
@@ -364,12 +300,14 @@ unbound(void **state)
 
     ring = ring_of("a:" KEY_A "\n");
 
-    assert_int_equal(pinaud_seal(ring, (const unsigned char *) "", 0,
+    assert_int_equal(pinaud_seal(ring, PINAUD_DOMAIN_GATEWAY,
+                                 (const unsigned char *) "", 0,
                                  (const unsigned char *) "x", 1, sealed),
                      0);
 
     sealed_len = seal(ring, "main", 1, sealed);
-    assert_int_equal(pinaud_open(ring, (const unsigned char *) "", 0, sealed,
+    assert_int_equal(pinaud_open(ring, PINAUD_DOMAIN_GATEWAY,
+                                 (const unsigned char *) "", 0, sealed,
                                  sealed_len, to, &len),
                      PINAUD_SEAL_FORGED);
 
@@ -377,170 +315,95 @@ unbound(void **state)
 }
 
 
+/* What another program sealed, by the documents. */
+
 static void
-good_files(void **state)
+known(void **state)
 {
+    pinaud_keyring_t  *gateway, *master;
+
+    static const unsigned char  access[] =
+        "\x01\x01\x61\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x83"
+        "\x1f\x29\xf6\xe1\xd5\x72\xbf\x74\xd7\x84\x8d\x94\x04\xa3\xd9\x6e"
+        "\x11\xe6\x64\x33\x2c\x77\xc4\xf0\xbf\xc9\x42\x5e\xd4\x7e\x18\xe1"
+        "\x96\x55\xf8";
+    static const unsigned char  refresh[] =
+        "\x01\x01\x61\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\xea"
+        "\x4d\xf9\x00\xc1\xed\x70\xc7\x88\x65\x7c\xbf\xaa\x7d\xbb\x4f\x44"
+        "\x1e\x31\x1f\x3a\x01\xac\x7f\x4b\xf5\x2b\x5a\xc8\xb7\x23\xc2\x55"
+        "\x6f\x94\x8e";
+
     (void) state;
 
-    pinaud_keyring_free(ring_of("a:" KEY_A));
-    pinaud_keyring_free(ring_of("a:" KEY_A "\r\n"));
-    pinaud_keyring_free(ring_of("\n# old\n\n  b-1._X:" KEY_B "  \na:" KEY_A));
-    pinaud_keyring_free(ring_of("12345678901234567890123456789012:" KEY_A));
+    master = ring_of("a:" KEY_A "\n");
+    gateway = ring_of("a:gateway:" GATEWAY_A "\n");
+
+    assert_int_equal(open_in(master, PINAUD_DOMAIN_GATEWAY, "access", "main",
+                             7, access, sizeof(access) - 1),
+                     PINAUD_OPENED);
+    assert_int_equal(open_in(master, PINAUD_DOMAIN_AGENT, "refresh", "main",
+                             7, refresh, sizeof(refresh) - 1),
+                     PINAUD_OPENED);
+
+    assert_int_equal(open_in(gateway, PINAUD_DOMAIN_GATEWAY, "access", "main",
+                             7, access, sizeof(access) - 1),
+                     PINAUD_OPENED);
+    assert_int_equal(open_in(gateway, PINAUD_DOMAIN_AGENT, "refresh", "main",
+                             7, refresh, sizeof(refresh) - 1),
+                     PINAUD_SEAL_GATEWAY_KEY);
+
+    /* the domains have keys of their own, whatever is bound to the value */
+
+    assert_int_equal(open_in(master, PINAUD_DOMAIN_AGENT, "access", "main",
+                             7, access, sizeof(access) - 1),
+                     PINAUD_SEAL_FORGED);
+    assert_int_equal(open_in(master, PINAUD_DOMAIN_GATEWAY, "refresh", "main",
+                             7, refresh, sizeof(refresh) - 1),
+                     PINAUD_SEAL_FORGED);
+    assert_int_equal(open_in(gateway, PINAUD_DOMAIN_GATEWAY, "refresh",
+                             "main", 7, refresh, sizeof(refresh) - 1),
+                     PINAUD_SEAL_FORGED);
+
+    pinaud_keyring_free(master);
+    pinaud_keyring_free(gateway);
 }
 
 
-static void
-bad_files(void **state)
-{
-    char               error[PINAUD_SEAL_ERROR], expected[PINAUD_SEAL_ERROR];
-    size_t             i;
-    pinaud_keyring_t  *ring;
+/* What a gateway's ring seals its agents open, but it is not for the rest. */
 
-    static const struct {
-        const char  *text;
-        const char  *reason;
-    } cases[] = {
-        { "", " has no key: \"pinaudctl seal-key generate\" makes one" },
-        { "# a:" KEY_A "\n",
-          " has no key: \"pinaudctl seal-key generate\" makes one" },
-        { "a" KEY_A "\n", ", line 1: is not \"id:base64\"" },
-        { "a:" KEY_A "\n" KEY_B "\n", ", line 2: is not \"id:base64\"" },
-        { ":" KEY_A, ", line 1: the key's id is 1 to 32 characters" },
-        { "123456789012345678901234567890123:" KEY_A,
-          ", line 1: the key's id is 1 to 32 characters" },
-        { "a b:" KEY_A, ", line 1: the key's id is letters, digits, \".\", "
-          "\"_\" and \"-\"" },
-        { "\n\na:" KEY_A "\na:" KEY_B,
-          ", line 4: the key's id stands in a line above already" },
-        { "a:", ", line 1: the key is not 32 bytes in base64" },
-        { "a:AAEC", ", line 1: the key is not 32 bytes in base64" },
-        { "a:" KEY_A "=", ", line 1: the key is not 32 bytes in base64" },
-        { "a: AECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-          ", line 1: the key is not 32 bytes in base64" },
-        { "a:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh==",
-          ", line 1: the key is not 32 bytes in base64" },
-        { "a:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9=",
-          ", line 1: the key is not 32 bytes in base64" },
-        { "a:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8f",
-          ", line 1: the key is not 32 bytes in base64" },
-        { "a:AAECAwQFBgcICQoLDA0ODxAREhMUFRYX-BkaGxwdHh8=",
-          ", line 1: the key is not 32 bytes in base64" },
-    };
+static void
+gateways(void **state)
+{
+    size_t             len;
+    unsigned char      sealed[256];
+    pinaud_keyring_t  *gateway, *master, *mixed;
+
+    static const unsigned char  aad[] = "refresh:main:1";
 
     (void) state;
 
-    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        ring = load(cases[i].text, strlen(cases[i].text), 0600, error);
-        assert_null(ring);
+    master = ring_of("b:" KEY_B "\na:" KEY_A "\n");
+    gateway = ring_of("a:gateway:" GATEWAY_A "\n");
+    mixed = ring_of("a:gateway:" GATEWAY_A "\nb:" KEY_B "\n");
 
-        snprintf(expected, sizeof(expected), "seal key file \"%s\"%s", path,
-                 cases[i].reason);
-        assert_string_equal(error, expected);
-        assert_null(strstr(error, "AAEC"));
-    }
+    assert_int_equal(pinaud_keyring_master(master), 1);
+    assert_int_equal(pinaud_keyring_master(gateway), 0);
+    assert_int_equal(pinaud_keyring_master(mixed), 0);
 
-    assert_null(load("a:" KEY_A "\0\n", 48, 0600, error));
-    assert_non_null(strstr(error, "line 1: the key is not 32 bytes"));
-}
+    len = seal(gateway, "main", 7, sealed);
+    assert_int_equal(open_as(master, "access", "main", 7, sealed, len),
+                     PINAUD_OPENED);
 
+    assert_int_equal(pinaud_seal(gateway, PINAUD_DOMAIN_AGENT, aad,
+                                 sizeof(aad) - 1, aad, 1, sealed),
+                     0);
+    assert_int_equal(pinaud_seal(mixed, PINAUD_DOMAIN_AGENT, aad,
+                                 sizeof(aad) - 1, aad, 1, sealed),
+                     0);
 
-static void
-too_much(void **state)
-{
-    int    i;
-    char  *text, *p;
-    char   error[PINAUD_SEAL_ERROR];
-
-    (void) state;
-
-    text = malloc(65537);
-    assert_non_null(text);
-    memset(text, '\n', 65537);
-    memcpy(text, "a:" KEY_A, 46);
-
-    pinaud_keyring_free(load(text, 65536, 0600, error));
-    assert_string_equal(error, "");
-
-    assert_null(load(text, 65537, 0600, error));
-    assert_non_null(strstr(error, "is larger than 64 KB"));
-
-    for (p = text, i = 1; i <= 33; i++) {
-        p += sprintf(p, "k%d:%s\n", i, KEY_A);
-    }
-
-    assert_null(load(text, (size_t) (p - text), 0600, error));
-    assert_non_null(strstr(error, "line 33: is one key too many"));
-
-    free(text);
-}
-
-
-static void
-modes(void **state)
-{
-    char    error[PINAUD_SEAL_ERROR], expected[PINAUD_SEAL_ERROR];
-    size_t  i;
-
-    static const mode_t  bad[] = { 0644, 0604, 0602, 0601, 0444, 0777 };
-    static const mode_t  good[] = { 0600, 0400, 0640, 0440, 0660 };
-
-    (void) state;
-
-    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_null(load("a:" KEY_A, 46, bad[i], error));
-
-        snprintf(expected, sizeof(expected),
-                 "seal key file \"%s\" is open to others: \"chmod o-rwx "
-                 "FILE\" (Kubernetes: \"defaultMode: 0440\")",
-                 path);
-        assert_string_equal(error, expected);
-    }
-
-    for (i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-        pinaud_keyring_free(load("a:" KEY_A, 46, good[i], error));
-        assert_string_equal(error, "");
-    }
-}
-
-
-static void
-no_files(void **state)
-{
-    char  error[PINAUD_SEAL_ERROR], expected[PINAUD_SEAL_ERROR];
-    char  name[2048];
-
-    (void) state;
-
-    unlink(path);
-    assert_null(pinaud_keyring_load(path, error));
-    snprintf(expected, sizeof(expected),
-             "seal key file \"%s\": No such file or directory", path);
-    assert_string_equal(error, expected);
-
-    assert_null(pinaud_keyring_load(dir, error));
-    snprintf(expected, sizeof(expected),
-             "seal key file \"%s\" is not a regular file", dir);
-    assert_string_equal(error, expected);
-
-    /* nobody writes to it: an open that waits would not return */
-
-    assert_int_equal(mkfifo(path, 0600), 0);
-    assert_null(pinaud_keyring_load(path, error));
-    assert_non_null(strstr(error, "is not a regular file"));
-
-    /* a name of any length leaves room for the reason */
-
-    memset(name, 'x', sizeof(name) - 1);
-    name[sizeof(name) - 1] = '\0';
-    assert_null(pinaud_keyring_load(name, error));
-    assert_non_null(strstr(error, "File name too long"));
-
-    name[0] = '/';
-    name[255] = '\0';
-    assert_null(pinaud_keyring_load(name, error));
-    assert_non_null(strstr(error, "No such file"));
-
-    pinaud_keyring_free(NULL);
+    pinaud_keyring_free(master);
+    pinaud_keyring_free(gateway);
+    pinaud_keyring_free(mixed);
 }
 
 
@@ -555,11 +418,8 @@ main(void)
         cmocka_unit_test(rotated),
         cmocka_unit_test(associated),
         cmocka_unit_test(unbound),
-        cmocka_unit_test(good_files),
-        cmocka_unit_test(bad_files),
-        cmocka_unit_test(too_much),
-        cmocka_unit_test(modes),
-        cmocka_unit_test(no_files),
+        cmocka_unit_test(known),
+        cmocka_unit_test(gateways),
     };
 
     return cmocka_run_group_tests_name("seal", tests, setup, teardown);
