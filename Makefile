@@ -14,8 +14,10 @@ CFLAGS ?= -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
 WARN := -std=gnu11 -Wall -Wextra -Wshadow -Wpointer-arith -Werror
 INCS := -Isrc/audience -Isrc/store -Isrc/ctl -I$(BUILD)
 LIBS := -lhiredis -ljansson -lcrypto
+CTL_LIBS := $(LIBS) -lcurl
 
 PURE := $(wildcard src/audience/*.c src/store/*.c)
+CTL_PURE := src/ctl/ctl_oauth_answer.c
 HEADERS := $(wildcard src/*/*.h t/*/*.h)
 SCRIPTS := $(wildcard src/store/*.lua)
 MODULE_SRCS := ngx_pinaud_module.c $(wildcard src/gateway/*.c)
@@ -62,7 +64,7 @@ $(BUILD)/pinaud_scripts.h: src/store/embed.sh $(SCRIPTS)
 $(BUILD)/pinaudctl: $(wildcard src/ctl/*.c) $(PURE) $(HEADERS) \
     $(BUILD)/pinaud_scripts.h
 	@echo "  cc build/pinaudctl"
-	@$(CC) $(CFLAGS) $(WARN) $(INCS) -o $@.tmp $(filter %.c,$^) $(LIBS) \
+	@$(CC) $(CFLAGS) $(WARN) $(INCS) -o $@.tmp $(filter %.c,$^) $(CTL_LIBS) \
 	    && mv $@.tmp $@
 
 
@@ -117,8 +119,8 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
     -fno-omit-frame-pointer
 UNIT_FLAGS := -O1 -g $(SANITIZE) $(WARN) $(INCS)
 FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link $(SANITIZE) $(WARN) $(INCS)
-UNIT_OBJS := $(patsubst src/%.c,$(BUILD)/unit/%.o,$(PURE))
-FUZZ_OBJS := $(patsubst src/%.c,$(BUILD)/fuzz/%.o,$(PURE))
+UNIT_OBJS := $(patsubst src/%.c,$(BUILD)/unit/%.o,$(PURE) $(CTL_PURE))
+FUZZ_OBJS := $(patsubst src/%.c,$(BUILD)/fuzz/%.o,$(PURE) $(CTL_PURE))
 
 $(BUILD)/unit/%.o: src/%.c $(HEADERS) $(BUILD)/pinaud_scripts.h
 	@mkdir -p $(@D); echo "  cc $(patsubst $(BUILD)/%,%,$@)"

@@ -120,11 +120,17 @@ const char *ctl_given(ctl_t *ctl, const char *name);
 /* The next one at or after *i, for those that may be repeated. */
 const char *ctl_given_next(ctl_t *ctl, const char *name, unsigned *i);
 
-/* As given, else from the environment, else from the file of settings. */
+/*
+ * As given, else from the environment, else from the file of settings: of the
+ * command's options and of those that all commands have.
+ */
 const char *ctl_setting(ctl_t *ctl, const char *name);
 
 /* Reads a number of seconds. */
 int ctl_seconds(const char *option, const char *text, uint64_t *value);
+
+/* Reads a time such as 30s, 10m or 500ms: up to a day, in milliseconds. */
+int ctl_duration(const char *option, const char *text, uint64_t *ms);
 
 /* Reads a reserve, 0 for none; "named" says whether one was given. */
 int ctl_reserve_given(ctl_t *ctl, const char *option, unsigned *reserve,
@@ -147,6 +153,9 @@ char *ctl_printable(ctl_t *ctl, const char *text, size_t len);
 const char *ctl_number(ctl_t *ctl, uint64_t number);
 redisReply *ctl_own(ctl_t *ctl, redisReply *reply);
 void ctl_pool_free(ctl_t *ctl);
+
+/* Memory of libraries that may have held a secret. */
+void ctl_wipe_free(void *memory);
 
 /* Frees what was made since the mark: for commands that go on and on. */
 ctl_block_t *ctl_pool_mark(ctl_t *ctl);

@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -59,6 +60,7 @@ main(int argc, char **argv)
     memset(&ctl, 0, sizeof(ctl_t));
 
     ctl_harden();
+    json_set_alloc_funcs(malloc, ctl_wipe_free);
 
     rc = ctl_run(&ctl, argc, (const char **) argv);
 

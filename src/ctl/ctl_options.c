@@ -15,6 +15,7 @@
 
 #define CTL_ENV_FILE  "/etc/pinaud/env"
 #define CTL_SECONDS   315360000        /* ten years */
+#define CTL_DAY       86400000         /* ms */
 
 
 static int ctl_option_take(ctl_t *ctl, int argc, const char **argv, int *i);
@@ -296,6 +297,11 @@ ctl_setting(ctl_t *ctl, const char *name)
     }
 
     option = ctl_option_find(ctl_globals, name, strlen(name));
+
+    if (option == NULL) {
+        option = ctl_option_find(ctl->command->options, name, strlen(name));
+    }
+
     value = getenv(option->env);
 
     if (value != NULL && *value != '\0') {
@@ -384,6 +390,40 @@ ctl_seconds(const char *option, const char *text, uint64_t *value)
     }
 
     return CTL_DONE;
+}
+
+
+int
+ctl_duration(const char *option, const char *text, uint64_t *ms)
+{
+    char      *end;
+    unsigned   i;
+    uint64_t   n;
+
+    static const struct {
+        const char  *unit;
+        uint64_t     ms;
+    } units[] = {
+        { "", 1000 }, { "s", 1000 }, { "ms", 1 }, { "m", 60000 },
+        { "h", 3600000 }, { "d", CTL_DAY },
+    };
+
+    errno = 0;
+    n = strtoull(text, &end, 10);
+
+    for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+
+        if (strcmp(end, units[i].unit) == 0 && text[0] >= '0'
+            && text[0] <= '9' && errno == 0 && n > 0
+            && n <= CTL_DAY / units[i].ms)
+        {
+            *ms = n * units[i].ms;
+            return CTL_DONE;
+        }
+    }
+
+    return ctl_fail(CTL_USAGE, "--%s is a time such as 30s, 10m or 500ms, up "
+                    "to 1d", option);
 }
 
 

@@ -6,6 +6,7 @@
  */
 
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,16 @@ ctl_own(ctl_t *ctl, redisReply *reply)
     ctl_block(ctl, 0)->reply = reply;
 
     return reply;
+}
+
+
+void
+ctl_wipe_free(void *memory)
+{
+    if (memory != NULL) {
+        OPENSSL_cleanse(memory, malloc_usable_size(memory));
+        free(memory);
+    }
 }
 
 

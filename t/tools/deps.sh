@@ -5,7 +5,7 @@
 set -eu
 
 packages="gcc libc6-dev make nginx nginx-dev libhiredis-dev libjansson-dev
-libssl-dev redis-server curl openssl perl
+libssl-dev libcurl4-openssl-dev redis-server curl openssl perl
 libio-socket-ssl-perl ca-certificates"
 
 if [ "${1-}" != run ]; then
