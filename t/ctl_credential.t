@@ -10,9 +10,9 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
-use Digest::SHA qw(sha256_hex);
+use Digest::SHA qw(hmac_sha256 sha256_hex);
 use JSON::PP ();
-use MIME::Base64 qw(decode_base64);
+use MIME::Base64 qw(decode_base64 encode_base64);
 use Pinaud::Ctl;
 use Pinaud::Process;
 use Test::More;
@@ -38,6 +38,41 @@ for (1 .. 3) {
     is length(decode_base64((split /:/, $r->{out})[1])), 32, '32 bytes';
     ok !$seen{$r->{out}}++, 'another one each time';
 }
+
+# what gateways need of it: by RFC 5869, and nothing of the key itself
+
+my $master = slurp($ctl->keys);
+my $two = $ctl->file('two.key', "# new\n" . $ctl->run(qw(seal-key generate))->{out}
+    . $master);
+
+for my $line (split /^/, $master) {
+    my ($id, $key) = $line =~ /^(.+?):(.+)$/;
+    my $prk = hmac_sha256(decode_base64($key), "\0" x 32);
+    my $gateway = encode_base64(hmac_sha256("pinaud gateway\1", $prk), '');
+    my $r = $ctl->run(qw(seal-key generate --gateway));
+
+    is $r->{exit}, 0, 'seal-key generate --gateway';
+    is $r->{err}, '', 'nothing on stderr';
+    is $r->{out}, "$id:gateway:$gateway\n", 'the key of gateways';
+
+    $r = $ctl->run(qw(seal-key generate --gateway --seal-key-file), $two);
+    like $r->{out}, qr/\A20[^:]+:gateway:[^:]{44}\n\Q$id:gateway:$gateway\E\n\z/,
+        'of each key, in their order';
+
+    my $gateways = $ctl->file('gateway.key', $r->{out});
+    is $ctl->run(qw(seal-key generate --gateway --seal-key-file), $gateways)->{out},
+        $r->{out}, 'of keys of gateways: the same';
+}
+
+my $gateways = $ctl->file('gateway.key',
+    $ctl->run(qw(seal-key generate --gateway))->{out});
+
+done($ctl, 1, '', qr/cannot write to stdout/, 'generate --gateway: disk full',
+    qw(seal-key generate --gateway), { stdout => '/dev/full' });
+done($ctl, 2, '', qr/where is the seal key/, 'generate --gateway: of what',
+    qw(seal-key generate --gateway), { env => { PINAUD_SEAL_KEY_FILE => undef } });
+done($ctl, 1, '', qr/line 1: is not "id:base64"/, 'generate --gateway: of junk',
+    qw(seal-key generate --gateway --seal-key-file), $ctl->file('junk', "junk\n"));
 
 # a new one: what it is by default
 
@@ -215,6 +250,14 @@ $line =~ s/^[^:]+/$id/;
 done($ctl, 0, qr/state +does not open/, '', 'show: another key by this id',
     @show, $ctl->file('fake.key', $line));
 
+# by a gateway's file: tokens open, nothing is written
+
+done($ctl, 0, qr/state +ready.*fingerprint +$print/s, '',
+    'show: by a file of gateways', @show, $gateways);
+done($ctl, 1, '', qr/gateway\.key": its first key is a gateway's, which is for opening access tokens only\. Writing takes the file that "pinaudctl seal-key generate" made\n/,
+    'put: by a file of gateways', qw(credential put main --access-token-file),
+    $token, '--seal-key-file', $gateways);
+
 # seal key files that are refused: before anything is asked or changed
 
 my %bad = (
@@ -341,7 +384,7 @@ SKIP: {
         $token);
     my $line = '';
     wait_until(sub { ($line = slurp("/proc/$run->{pid}/cmdline")) =~ /^pinaudctl/ });
-    wait_until(sub { slurp("/proc/$run->{pid}/limits") =~ /core file size +0 /i });
+    wait_until(sub { slurp("/proc/$run->{pid}/limits") =~ /core file size +0 +0 /i });
 
     like $line, qr/^pinaudctl\0credential\0put\0/, 'command line: it is there';
     is index($line, TOKEN), -1, 'command line: no token';

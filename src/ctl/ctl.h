@@ -211,6 +211,9 @@ int ctl_secret_read(ctl_t *ctl, const char *option, const char *path,
 /* The first digits of a secret's SHA-256. */
 void ctl_fingerprint(const unsigned char *secret, size_t len, char *to);
 
+/* The seal key file's name, where there has to be one. */
+int ctl_keyring_path(ctl_t *ctl, const char **path);
+
 /* The ring of the seal key file; required says whether there has to be one. */
 int ctl_keyring(ctl_t *ctl, int required, pinaud_keyring_t **ring);
 

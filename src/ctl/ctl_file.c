@@ -173,21 +173,36 @@ ctl_fingerprint(const unsigned char *secret, size_t len, char *to)
 
 
 int
+ctl_keyring_path(ctl_t *ctl, const char **path)
+{
+    *path = ctl_setting(ctl, "seal-key-file");
+
+    if (*path == NULL) {
+        return ctl_fail(CTL_USAGE, "where is the seal key? Tell it by "
+                        "--seal-key-file FILE or PINAUD_SEAL_KEY_FILE");
+    }
+
+    return CTL_DONE;
+}
+
+
+int
 ctl_keyring(ctl_t *ctl, int required, pinaud_keyring_t **ring)
 {
+    int          rc;
     char         error[PINAUD_SEAL_ERROR];
     const char  *path;
 
     *ring = NULL;
-    path = ctl_setting(ctl, "seal-key-file");
 
-    if (path == NULL) {
-        if (!required) {
-            return CTL_DONE;
-        }
+    if (!required && ctl_setting(ctl, "seal-key-file") == NULL) {
+        return CTL_DONE;
+    }
 
-        return ctl_fail(CTL_USAGE, "where is the seal key? Tell it by "
-                        "--seal-key-file FILE or PINAUD_SEAL_KEY_FILE");
+    rc = ctl_keyring_path(ctl, &path);
+
+    if (rc != CTL_DONE) {
+        return rc;
     }
 
     *ring = pinaud_keyring_load(path, error);

@@ -18,36 +18,54 @@
 
 
 static int ctl_seal_key_generate(ctl_t *ctl);
+static int ctl_seal_key_new(void);
+static int ctl_seal_key_gateway(ctl_t *ctl);
 static int ctl_seal_key_write(const char *text, size_t len);
+
+
+static const ctl_option_t  ctl_generate_options[] = {
+    { .name = "gateway",
+      .help = "of each key of the seal key file, what gateways need" },
+    { .name = NULL }
+};
 
 
 const ctl_command_t  ctl_seal_key_commands[] = {
 
     { .noun = "seal-key", .verb = "generate", .args = "",
+      .options = ctl_generate_options,
       .handler = ctl_seal_key_generate,
-      .summary = "Print a new key, a line of a seal key file",
+      .summary = "Print a new key, or those for gateways",
       .details =
 "The key goes to stdout and nowhere else:\n\n"
 "    (umask 027; pinaudctl seal-key generate > /etc/pinaud/seal.key)\n\n"
 "In a file the first key seals and all open, so a new key goes before the\n"
-"old ones. The file may not be open to others than owner and group." },
+"old ones. The file may not be open to others than owner and group.\n\n"
+"With --gateway, the lines for the gateways' files, made from the keys of\n"
+"--seal-key-file. They open access tokens, but no refresh token and no\n"
+"client secret:\n\n"
+"    (umask 027; pinaudctl seal-key generate --gateway > gateway.key)" },
 
     { .noun = NULL }
 };
 
 
-/* Past stdio, which would keep a copy in its buffer. */
-
 static int
 ctl_seal_key_generate(ctl_t *ctl)
+{
+    return ctl_given(ctl, "gateway") ? ctl_seal_key_gateway(ctl)
+                                     : ctl_seal_key_new();
+}
+
+
+static int
+ctl_seal_key_new(void)
 {
     int            len, rc;
     char           line[128];
     time_t         now;
     struct tm      tm;
     unsigned char  key[32], suffix[2], text[48];
-
-    (void) ctl;
 
     now = time(NULL);
 
@@ -73,6 +91,33 @@ ctl_seal_key_generate(ctl_t *ctl)
     return rc;
 }
 
+
+static int
+ctl_seal_key_gateway(ctl_t *ctl)
+{
+    int          rc;
+    char         error[PINAUD_SEAL_ERROR], *lines;
+    size_t       len;
+    const char  *path;
+
+    rc = ctl_keyring_path(ctl, &path);
+
+    if (rc != CTL_DONE) {
+        return rc;
+    }
+
+    lines = ctl_alloc(ctl, PINAUD_SEAL_KEYS * PINAUD_GATEWAY_LINE);
+    len = pinaud_keyring_gateway(path, lines, error);
+
+    if (len == 0) {
+        return ctl_fail(CTL_REFUSED, "%s", error);
+    }
+
+    return ctl_seal_key_write(lines, len);
+}
+
+
+/* Past stdio, which would keep a copy in its buffer. */
 
 static int
 ctl_seal_key_write(const char *text, size_t len)

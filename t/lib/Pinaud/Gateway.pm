@@ -98,6 +98,7 @@ sub new {
 
     if ($with) {
         $self->{keys} = $with->{keys};
+        $self->{gateway_keys} = $with->{gateway_keys};
         $self->{token} = $with->{token};
 
     } else {
@@ -166,6 +167,10 @@ sub make_keys {
     die "pinaudctl seal-key generate: exit $exit\n$key" if $exit;
 
     spew($self->{keys}, $key, 0600);
+
+    # what a gateway should have
+    $self->{gateway_keys} = spew("$self->{dir}/gateway.key",
+        $self->must_ctl(qw(seal-key generate --gateway)), 0600);
 }
 
 
@@ -227,7 +232,7 @@ sub http {
     proxy_ssl_trusted_certificate @{[ $self->sim->ca ]};
 
     pinaud_redis @{[ $self->store_url ]};
-    pinaud_seal_key_file $self->{keys};
+    pinaud_seal_key_file $self->{gateway_keys};
     @{[ $self->{http} // '' ]}
 
     server {
