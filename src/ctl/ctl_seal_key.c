@@ -25,7 +25,7 @@ static int ctl_seal_key_write(const char *text, size_t len);
 
 static const ctl_option_t  ctl_generate_options[] = {
     { .name = "gateway",
-      .help = "of each key of the seal key file, what gateways need" },
+      .help = "those for gateways, of the seal key file" },
     { .name = NULL }
 };
 
