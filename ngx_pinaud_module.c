@@ -486,7 +486,8 @@ ngx_pinaud_init_process(ngx_cycle_t *cycle)
 
     pmcf->worker = worker;
 
-    worker->policies = ngx_pinaud_policies_create(cycle->pool);
+    worker->policies = ngx_pinaud_cache_create(cycle->pool,
+                                               &ngx_pinaud_policy_kind, pmcf);
     if (worker->policies == NULL) {
         return NGX_ERROR;
     }
@@ -507,6 +508,6 @@ ngx_pinaud_exit_process(ngx_cycle_t *cycle)
 
     if (pmcf && pmcf->worker && pmcf->worker->redis) {
         ngx_pinaud_redis_close(pmcf->worker->redis);
-        ngx_pinaud_policies_destroy(pmcf->worker->policies);
+        ngx_pinaud_cache_destroy(pmcf->worker->policies);
     }
 }

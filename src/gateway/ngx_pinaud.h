@@ -89,11 +89,11 @@ enum {
 };
 
 
-typedef struct ngx_pinaud_policies_s  ngx_pinaud_policies_t;
-typedef struct ngx_pinaud_policy_s    ngx_pinaud_policy_t;
-typedef struct ngx_pinaud_zone_s      ngx_pinaud_zone_t;
-typedef struct ngx_pinaud_record_s    ngx_pinaud_record_t;
-typedef struct ngx_pinaud_turn_s      ngx_pinaud_turn_t;
+typedef struct ngx_pinaud_cache_s   ngx_pinaud_cache_t;
+typedef struct ngx_pinaud_policy_s  ngx_pinaud_policy_t;
+typedef struct ngx_pinaud_zone_s    ngx_pinaud_zone_t;
+typedef struct ngx_pinaud_record_s  ngx_pinaud_record_t;
+typedef struct ngx_pinaud_turn_s    ngx_pinaud_turn_t;
 
 
 typedef struct {
@@ -107,7 +107,7 @@ typedef struct {
 
 typedef struct {
     ngx_pinaud_redis_t           *redis;
-    ngx_pinaud_policies_t        *policies;
+    ngx_pinaud_cache_t           *policies;
     ngx_queue_t                   asks;    /* to be sent this turn */
     ngx_event_t                   send;
     void                         *scratch; /* for checks of bodies */
@@ -408,14 +408,84 @@ ngx_int_t ngx_pinaud_body_check(ngx_pinaud_record_t *record,
 ngx_int_t ngx_pinaud_body_replace(ngx_pinaud_record_t *record);
 
 
-/* policy: accounts and teams, cached for a few seconds */
+/* cache: what is read from Redis and used for a few seconds */
 
-struct ngx_pinaud_policy_s {
-    ngx_rbtree_node_t             node;    /* first: nodes are cast to it */
-    ngx_pinaud_policies_t        *policies;
+#define NGX_PINAUD_CACHE_KEY  (PINAUD_ACCOUNT_MAX + 1 + PINAUD_NAME_MAX)
+
+/* The beginning of each entry. */
+
+typedef struct {
+    ngx_str_node_t                node;    /* first: nodes are cast to it */
+    ngx_pinaud_cache_t           *cache;
     ngx_queue_t                   lru;
     ngx_queue_t                   waiting; /* of records' waiters */
     ngx_uint_t                    refs;
+    ngx_msec_t                    asked;   /* when it was read */
+    u_char                        key[NGX_PINAUD_CACHE_KEY];
+
+    unsigned                      fresh:1; /* Redis need not be asked */
+    unsigned                      refused:1;     /* to be read; in the log */
+    unsigned                      unreadable:1;  /* it can't be used */
+    unsigned                      useful:1;      /* it lets somebody in */
+    unsigned                      asking:1;
+    unsigned                      known:1; /* is in the tree */
+} ngx_pinaud_cached_t;
+
+
+typedef struct {
+    size_t                        size;    /* of an entry */
+    ngx_uint_t                    max[2];  /* a worker: of those that are of no
+                                              use, of those that are */
+
+    /*
+     * Reads a reply, no error, into a new entry, which takes the old one's
+     * place, and tells whether it is useful. NULL: done; else why it can't be
+     * used.
+     */
+    const char                 *(*read)(ngx_pinaud_cached_t *entry,
+                                      ngx_pinaud_cached_t *old,
+                                      redisReply *reply);
+    void                        (*log)(ngx_pinaud_cached_t *entry,
+                                      const char *reason);
+    void                        (*free)(ngx_pinaud_cached_t *entry);
+                                           /* what it has; or NULL */
+} ngx_pinaud_cache_kind_t;
+
+
+ngx_pinaud_cache_t *ngx_pinaud_cache_create(ngx_pool_t *pool,
+    const ngx_pinaud_cache_kind_t *kind, ngx_pinaud_main_conf_t *pmcf);
+void ngx_pinaud_cache_destroy(ngx_pinaud_cache_t *cache);
+
+/* What the cache was made with. */
+ngx_pinaud_main_conf_t *ngx_pinaud_cache_conf(ngx_pinaud_cached_t *entry);
+
+/*
+ * The entry of a key, as it is known or empty, with a reference more. Not
+ * fresh: ngx_pinaud_cache_ask() brings it. NULL: no memory.
+ */
+ngx_pinaud_cached_t *ngx_pinaud_cache_get(ngx_pinaud_cache_t *cache,
+    ngx_str_t *key);
+
+void ngx_pinaud_cache_release(ngx_pinaud_cached_t *entry);
+
+/* Whether it may be used without asking Redis. */
+ngx_uint_t ngx_pinaud_cache_fresh(ngx_pinaud_cached_t *entry);
+
+/*
+ * Reads it by a command, once for all who wait in entry->waiting; each is
+ * called with whether there was an answer, and gets it anew: an entry that
+ * was read never changes. The question has a reference of its own.
+ * NGX_ERROR: it could not be asked.
+ */
+ngx_int_t ngx_pinaud_cache_ask(ngx_pinaud_cached_t *entry,
+    ngx_pinaud_redis_t *redis, int argc, const char **args,
+    const size_t *lens);
+
+
+/* policy: accounts and teams */
+
+struct ngx_pinaud_policy_s {
+    ngx_pinaud_cached_t           cached;  /* first */
 
     u_char                        account[PINAUD_ACCOUNT_MAX];
     size_t                        account_len;
@@ -432,49 +502,34 @@ struct ngx_pinaud_policy_s {
     size_t                        reserves_len;  /* as admit.lua takes them */
     ngx_uint_t                    reserved;      /* the sum of all teams' */
 
-    ngx_msec_t                    asked;   /* when it was read */
     ngx_pinaud_turn_t            *turns[2];      /* of writes, of reads */
     ngx_pinaud_command_t          commands[NGX_PINAUD_MODES];
     struct ngx_pinaud_ask_s      *asks[NGX_PINAUD_MODES];    /* not sent yet */
 
     ngx_msec_t                    leased;  /* when its lease was looked at */
 
-    unsigned                      fresh:1; /* Redis need not be asked */
-    unsigned                      refused:1;     /* to be read; in the log */
-    unsigned                      unreadable:1;  /* it can't be used */
     unsigned                      loaded:1;      /* what is below was read */
     unsigned                      allowed:1;     /* the team, to the account */
     unsigned                      split:1; /* the account has reserves */
-    unsigned                      asking:1;
-    unsigned                      known:1; /* is in the tree */
 };
 
-ngx_pinaud_policies_t *ngx_pinaud_policies_create(ngx_pool_t *pool);
-void ngx_pinaud_policies_destroy(ngx_pinaud_policies_t *policies);
+extern const ngx_pinaud_cache_kind_t  ngx_pinaud_policy_kind;
 
 /*
  * The policy for an account and a team, with a reference more. Not fresh:
  * ngx_pinaud_policy_ask() brings it. NULL: no memory.
  */
-ngx_pinaud_policy_t *ngx_pinaud_policy_get(ngx_pinaud_policies_t *policies,
+ngx_pinaud_policy_t *ngx_pinaud_policy_get(ngx_pinaud_cache_t *policies,
     ngx_str_t *account, ngx_str_t *team);
 
+/* Whose policy it is. */
+void ngx_pinaud_policy_name(ngx_pinaud_policy_t *policy, ngx_str_t *account,
+    ngx_str_t *team);
+
 void ngx_pinaud_policy_release(ngx_pinaud_policy_t *policy);
+void ngx_pinaud_policy_free(ngx_pinaud_cached_t *cached);
 
-/* Whether it may be used without asking Redis. */
-ngx_uint_t ngx_pinaud_policy_fresh(ngx_pinaud_policy_t *policy);
-
-/* Forgets what was read: an admission said that it is out of date. */
-void ngx_pinaud_policy_expire(ngx_pinaud_policy_t *policy);
-
-/* An empty one in its place, with the cache's reference; NULL: no memory. */
-ngx_pinaud_policy_t *ngx_pinaud_policy_replace(ngx_pinaud_policy_t *old);
-
-/*
- * Reads it from Redis, once for all who wait in policy->waiting; each is
- * called with whether there was an answer, and gets it anew: a policy that was
- * read never changes. NGX_ERROR: it could not be asked.
- */
+/* Reads it from Redis: see ngx_pinaud_cache_ask(). */
 ngx_int_t ngx_pinaud_policy_ask(ngx_pinaud_policy_t *policy,
     ngx_pinaud_redis_t *redis);
 

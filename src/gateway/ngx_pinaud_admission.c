@@ -51,7 +51,7 @@ ngx_pinaud_admission_ask(ngx_pinaud_record_t *record)
 
     policy = record->policy;
 
-    if (!ngx_pinaud_policy_fresh(policy)) {
+    if (!ngx_pinaud_cache_fresh(&policy->cached)) {
 
         record->policy = NULL;
 
@@ -61,7 +61,7 @@ ngx_pinaud_admission_ask(ngx_pinaud_record_t *record)
         }
 
         record->waiter.handler = ngx_pinaud_admission_woken;
-        ngx_queue_insert_tail(&policy->waiting, &record->waiter.queue);
+        ngx_queue_insert_tail(&policy->cached.waiting, &record->waiter.queue);
         record->waiting = 1;
 
         /* the question holds it until all who wait are told */
@@ -71,7 +71,7 @@ ngx_pinaud_admission_ask(ngx_pinaud_record_t *record)
         return NGX_AGAIN;
     }
 
-    if (policy->unreadable) {
+    if (policy->cached.unreadable) {
         return ngx_pinaud_admission_store_down(record, "policy");
     }
 
@@ -174,7 +174,7 @@ ngx_pinaud_admission_told(ngx_pinaud_record_t *record)
             return ngx_pinaud_admission_store_down(record, "late");
         }
 
-        ngx_pinaud_policy_expire(record->policy);
+        record->policy->cached.fresh = 0;
         ngx_pinaud_policy_release(record->policy);
         record->policy = NULL;
 

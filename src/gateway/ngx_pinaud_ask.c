@@ -158,7 +158,7 @@ ngx_pinaud_ask_begin(ngx_pinaud_record_t *record, ngx_pinaud_mode_e mode)
     ask->whole = 0;
     ask->count = 0;
 
-    policy->refs++;
+    policy->cached.refs++;
     ngx_pinaud_redis_want(worker->redis);
 
     ngx_queue_insert_tail(&worker->asks, &ask->queue);

@@ -118,7 +118,7 @@ ngx_pinaud_outage_spend(ngx_pinaud_record_t *record)
 
     /* who may is known by what was read last, however old that is by now */
 
-    if (policy == NULL || policy->unreadable
+    if (policy == NULL || policy->cached.unreadable
         || (policy->loaded && !policy->allowed))
     {
         return NGX_DECLINED;

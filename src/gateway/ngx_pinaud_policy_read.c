@@ -9,18 +9,9 @@
 #include "ngx_pinaud.h"
 
 
-/* A question under way: it may outlive the interest of those who asked. */
-
-typedef struct {
-    ngx_pinaud_call_t        call;
-    ngx_pinaud_policy_t     *policy;
-    ngx_msec_t               asked;
-} ngx_pinaud_policy_ask_t;
-
-
-static void ngx_pinaud_policy_reply(ngx_pinaud_call_t *call,
-    redisReply *reply);
-static void ngx_pinaud_policy_log(ngx_pinaud_policy_t *policy,
+static const char *ngx_pinaud_policy_reply(ngx_pinaud_cached_t *cached,
+    ngx_pinaud_cached_t *cached_old, redisReply *reply);
+static void ngx_pinaud_policy_log(ngx_pinaud_cached_t *cached,
     const char *reason);
 static void ngx_pinaud_policy_succeed(ngx_pinaud_policy_t *policy,
     ngx_pinaud_policy_t *old);
@@ -32,20 +23,22 @@ static ngx_int_t ngx_pinaud_policy_team(ngx_pinaud_policy_t *policy,
     redisReply *reserved, redisReply *team);
 
 
+const ngx_pinaud_cache_kind_t  ngx_pinaud_policy_kind = {
+    sizeof(ngx_pinaud_policy_t),
+    { 4096, 4096 },
+    ngx_pinaud_policy_reply,
+    ngx_pinaud_policy_log,
+    ngx_pinaud_policy_free
+};
+
+
 ngx_int_t
 ngx_pinaud_policy_ask(ngx_pinaud_policy_t *policy, ngx_pinaud_redis_t *redis)
 {
-    int                       n;
-    char                     *command, key[PINAUD_KEY_MAX],
-                              field[sizeof("team:") + PINAUD_NAME_MAX];
-    u_char                   *room;
-    size_t                    lens[7];
-    const char               *args[7];
-    ngx_pinaud_policy_ask_t  *ask;
-
-    if (policy->asking) {
-        return NGX_OK;
-    }
+    char         key[PINAUD_KEY_MAX],
+                 field[sizeof("team:") + PINAUD_NAME_MAX];
+    size_t       lens[7];
+    const char  *args[7];
 
     args[0] = "HMGET";
     lens[0] = 5;
@@ -65,100 +58,50 @@ ngx_pinaud_policy_ask(ngx_pinaud_policy_t *policy, ngx_pinaud_redis_t *redis)
                            policy->team_len, policy->team)
               - (u_char *) field;
 
-    n = redisFormatCommandArgv(&command, 7, args, lens);
-    if (n < 0) {
-        return NGX_ERROR;
-    }
-
-    ask = ngx_alloc(sizeof(ngx_pinaud_policy_ask_t), ngx_cycle->log);
-    if (ask == NULL) {
-        redisFreeCommand(command);
-        return NGX_ERROR;
-    }
-
-    ask->call.handler = ngx_pinaud_policy_reply;
-    ask->policy = policy;
-    ask->asked = ngx_current_msec;
-
-    room = ngx_pinaud_redis_command(redis, &ask->call, n);
-
-    if (room == NULL) {
-        ngx_free(ask);
-        redisFreeCommand(command);
-        return NGX_ERROR;
-    }
-
-    ngx_memcpy(room, command, n);
-    redisFreeCommand(command);
-
-    policy->asking = 1;
-    policy->refs++;
-
-    return NGX_OK;
+    return ngx_pinaud_cache_ask(&policy->cached, redis, 7, args, lens);
 }
 
 
-/*
- * What was read becomes a policy of its own in the old one's place: requests
- * that were admitted by the old one give back by it. That it can't be used is
- * remembered as well: the log tells it once a reading. Another error than of
- * the key's type tells of Redis, not of the record, and changes nothing.
- */
+/* Requests that were admitted by the old one give back by it. */
 
-static void
-ngx_pinaud_policy_reply(ngx_pinaud_call_t *call, redisReply *reply)
+static const char *
+ngx_pinaud_policy_reply(ngx_pinaud_cached_t *cached,
+    ngx_pinaud_cached_t *cached_old, redisReply *reply)
 {
-    const char               *reason;
-    ngx_pinaud_policy_t      *policy, *old;
-    ngx_pinaud_policy_ask_t  *ask;
+    ngx_str_t             account, team;
+    const char           *reason;
+    ngx_pinaud_policy_t  *policy, *old;
 
-    ask = (ngx_pinaud_policy_ask_t *) call;
-    old = ask->policy;
+    policy = (ngx_pinaud_policy_t *) cached;
+    old = (ngx_pinaud_policy_t *) cached_old;
 
-    old->asking = 0;
-    old->fresh = 0;
+    account.data = old->account;
+    account.len = old->account_len;
+    team.data = old->team;
+    team.len = old->team_len;
 
-    if (reply && reply->type == REDIS_REPLY_ERROR
-        && ngx_strncmp(reply->str, "WRONGTYPE", 9) != 0)
-    {
-        if (!old->refused) {
-            ngx_pinaud_policy_log(old, "Redis refused to read");
-            old->refused = 1;
-        }
+    ngx_pinaud_policy_name(policy, &account, &team);
 
-        reply = NULL;
+    reason = ngx_pinaud_policy_read(policy, reply);
+
+    if (reason == NULL) {
+        cached->useful = policy->allowed;
+        policy->loaded = 1;
+        policy->leased = old->leased;
+        ngx_pinaud_policy_succeed(policy, old);
     }
 
-    policy = reply ? ngx_pinaud_policy_replace(old) : NULL;
-
-    if (policy) {
-        policy->asked = ask->asked;
-        policy->fresh = 1;
-
-        reason = ngx_pinaud_policy_read(policy, reply);
-
-        if (reason == NULL) {
-            policy->loaded = 1;
-            policy->leased = old->leased;
-            ngx_pinaud_policy_succeed(policy, old);
-
-        } else {
-            policy->unreadable = 1;
-            ngx_pinaud_policy_log(old, reason);
-        }
-    }
-
-    ngx_free(ask);
-
-    ngx_pinaud_waiters_tell(&old->waiting, policy != NULL);
-
-    ngx_pinaud_policy_release(old);
+    return reason;
 }
 
 
 static void
-ngx_pinaud_policy_log(ngx_pinaud_policy_t *policy, const char *reason)
+ngx_pinaud_policy_log(ngx_pinaud_cached_t *cached, const char *reason)
 {
+    ngx_pinaud_policy_t  *policy;
+
+    policy = (ngx_pinaud_policy_t *) cached;
+
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "pinaud: policy of account \"%*s\" can't be used: %s",
                   policy->account_len, policy->account, reason);
@@ -202,10 +145,6 @@ static const char *
 ngx_pinaud_policy_read(ngx_pinaud_policy_t *policy, redisReply *reply)
 {
     redisReply  *format, *credential;
-
-    if (reply->type == REDIS_REPLY_ERROR) {
-        return "no record";
-    }
 
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 5) {
         return "reply not understood";
