@@ -394,4 +394,37 @@ SKIP: {
     is $ctl->finish($run)->{exit}, 0, 'and then it is done';
 }
 
+# what went wrong with other tokens is over; an attempt ends with its own
+
+sub troubled {
+    $redis->cmd('HSET', 'pinaud:credential:{ill}', state =>
+        'needs-authorization', reason => 'refused');
+    $redis->cmd('HSET', 'pinaud:secret:{ill}', failures => 3, demands => 4,
+        attempt => '2 host journal 1 1 id');
+}
+
+$ctl->must(qw(credential put ill --refresh-token-file), $refresh);
+troubled();
+done($ctl, 0, qr/^  limit +\S+ → 8\/1s\n\z/m, '', 'put: no tokens',
+    qw(credential put ill --limit 8/1s));
+is record('ill')->{state}, 'needs-authorization', 'put: the state stays';
+
+done($ctl, 0, qr/^  state +needs-authorization → ok$/m, '',
+    'put: an access token ends trouble',
+    qw(credential put ill --access-token-file), $token);
+is_deeply [@{ record('ill') }{qw(state reason)}], [undef, undef],
+    'put: no state';
+is_deeply [@{ secret('ill') }{qw(failures demands)}], [undef, undef],
+    'put: nothing counted';
+ok secret('ill')->{attempt}, 'put: the attempt stands';
+
+troubled();
+done($ctl, 0, qr/^  attempt +stands → none\n/m, '',
+    'put: a refresh token ends an attempt',
+    qw(credential put ill --refresh-token-file), $refresh,
+    qw(--refresh-expires-in 7200));
+ok !defined secret('ill')->{attempt}, 'put: no attempt';
+is record('ill')->{refresh_expires}, secret('ill')->{refresh_expires},
+    'put: a copy of its expiry';
+
 done_testing;

@@ -1,0 +1,60 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * What the commands share that put tokens into a credential.
+ */
+
+
+#ifndef _CTL_CREDENTIAL_H_INCLUDED_
+#define _CTL_CREDENTIAL_H_INCLUDED_
+
+
+#include "ctl.h"
+
+
+/* A text of NULL was not given. */
+
+typedef struct {
+    char              *text;
+    size_t             len;
+} ctl_plain_t;
+
+
+/* What shall be of a credential; what was not given stays as it is. */
+
+typedef struct {
+    const char        *name;
+
+    pinaud_keyring_t  *ring;           /* NULL: there is nothing to seal */
+    ctl_plain_t        token;
+    ctl_plain_t        refresh;
+    ctl_plain_t        client_secret;
+    const char        *client_id;
+    const char        *scope;          /* of the token; NULL: not told */
+
+    uint64_t           now;            /* when the tokens were asked for, by
+                                          Redis's clock; 0: now */
+    uint64_t           expires_in;     /* 0: not told */
+    uint64_t           refresh_expires_in;
+
+    const char        *tier;           /* NULL: not told */
+    int                limits_named;
+    int                limits_all_named;
+    pinaud_limits_t    limits;
+    pinaud_limits_t    limits_all;
+} ctl_put_t;
+
+
+/* Reads --client-id. */
+int ctl_put_client_id(ctl_t *ctl, ctl_put_t *put);
+
+/* Reads the file that an option names, if it was given, and the ring. */
+int ctl_put_secret(ctl_t *ctl, ctl_put_t *put, const char *option,
+    ctl_plain_t *plain);
+
+/* Changes the credential, or makes it. What changed is to be reported. */
+int ctl_put_store(ctl_t *ctl, ctl_put_t *put);
+
+
+#endif /* _CTL_CREDENTIAL_H_INCLUDED_ */
