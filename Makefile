@@ -14,7 +14,7 @@ CFLAGS ?= -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
 WARN := -std=gnu11 -Wall -Wextra -Wshadow -Wpointer-arith -Werror
 INCS := -Isrc/audience -Isrc/store -Isrc/ctl -I$(BUILD)
 LIBS := -lhiredis -ljansson -lcrypto
-CTL_LIBS := $(LIBS) -lcurl
+CTL_LIBS := $(LIBS) -lssl -lcurl
 
 PURE := $(wildcard src/audience/*.c src/store/*.c)
 CTL_PURE := src/ctl/ctl_oauth_answer.c

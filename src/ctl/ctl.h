@@ -39,6 +39,7 @@
 typedef struct ctl_s           ctl_t;
 typedef struct ctl_block_s     ctl_block_t;
 typedef struct ctl_words_s     ctl_words_t;
+typedef struct ctl_store_s     ctl_store_t;
 typedef struct ctl_move_s      ctl_move_t;
 typedef struct ctl_change_s    ctl_change_t;
 typedef struct ctl_table_s     ctl_table_t;
@@ -86,7 +87,7 @@ struct ctl_s {
 
     ctl_block_t          *pool;
 
-    redisContext         *redis;
+    ctl_store_t          *store;       /* NULL: not open */
     const char           *redis_name;  /* what was tried, for messages */
 
     /* what a transaction is going to do */

@@ -2,191 +2,106 @@
 /*
  * Copyright (C) the ngx_pinaud_module authors
  *
- * The connection to Redis.
+ * The store: opened and closed, asked, and what it refuses.
  */
 
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <openssl/crypto.h>
 #include "ctl.h"
 #include "ctl_store.h"
 
 
-#define CTL_STORE_CONNECT  2           /* seconds */
-#define CTL_STORE_COMMAND  5
-#define CTL_STORE_CODE     24          /* the first word of an error */
+#define CTL_STORE_CODE  24             /* the first word of an error */
 
 
-static int ctl_store_url(ctl_t *ctl, pinaud_url_t *url);
 static int ctl_store_connect(ctl_t *ctl, const pinaud_url_t *url);
-static int ctl_store_auth(ctl_t *ctl, const pinaud_url_t *url,
-    ctl_words_t **auth);
-static const char *ctl_store_name(ctl_t *ctl, const pinaud_url_t *url);
 static const char *ctl_store_hint(const char *code);
 
 
 int
 ctl_store_open(ctl_t *ctl)
 {
-    int            rc;
-    ctl_words_t   *auth, *select;
-    pinaud_url_t   url;
+    int           rc;
+    ctl_store_t  *store;
 
-    rc = ctl_store_url(ctl, &url);
+    store = calloc(1, sizeof(ctl_store_t));
 
-    if (rc == CTL_DONE) {
-        rc = ctl_store_auth(ctl, &url, &auth);
+    if (store == NULL) {
+        return ctl_fail(CTL_STORE, "out of memory");
     }
 
-    if (rc == CTL_DONE) {
-        rc = ctl_store_connect(ctl, &url);
-    }
+    store->link.fd = -1;
+    ctl->store = store;
 
-    if (rc != CTL_DONE) {
-        return rc;
-    }
+    rc = ctl_reach_read(ctl, store);
 
-    if (auth != NULL && ctl_ask(ctl, auth, REDIS_REPLY_STATUS) == NULL) {
-        return CTL_STORE;
-    }
-
-    if (url.db == 0) {
-        return CTL_DONE;
-    }
-
-    select = ctl_words(ctl, "SELECT", ctl_format(ctl, "%u", url.db), NULL);
-
-    return ctl_ask(ctl, select, REDIS_REPLY_STATUS) ? CTL_DONE : CTL_STORE;
+    return (rc == CTL_DONE) ? ctl_store_connect(ctl, &store->reach.urls[0])
+                            : rc;
 }
 
 
 void
 ctl_store_close(ctl_t *ctl)
 {
-    if (ctl->redis) {
-        redisFree(ctl->redis);
-        ctl->redis = NULL;
+    ctl_store_t  *store;
+
+    store = ctl->store;
+
+    if (store) {
+        ctl_link_close(&store->link);
+        ctl_tls_free(&store->tls);
+        OPENSSL_cleanse(store, sizeof(ctl_store_t));
+        free(store);
+
+        ctl->store = NULL;
+        ctl->redis_name = NULL;
     }
 }
 
 
-/* One URL; words that tell of a sentinel or a cluster are known by name. */
-
-static int
-ctl_store_url(ctl_t *ctl, pinaud_url_t *url)
-{
-    char             error[PINAUD_URL_ERROR];
-    const char      *text;
-    pinaud_reach_t   reach;
-
-    text = ctl_setting(ctl, "redis");
-
-    if (text == NULL) {
-        return ctl_fail(CTL_USAGE, "where is Redis? Tell it by --redis URL, "
-                        "PINAUD_REDIS, or /etc/pinaud/env");
-    }
-
-    if (pinaud_reach_read(text, strlen(text), &reach, error) != 0) {
-        return ctl_fail(CTL_USAGE, "--redis: %s", error);
-    }
-
-    if (reach.mode != PINAUD_REACH_STANDALONE) {
-        return ctl_fail(CTL_USAGE, "--redis: this version does not reach "
-                        "Redis by a sentinel or in a cluster yet");
-    }
-
-    *url = reach.urls[0];
-
-    if (url->tls) {
-        return ctl_fail(CTL_USAGE, "--redis: this version does not reach "
-                        "Redis by TLS (rediss://) yet");
-    }
-
-    ctl->redis_name = ctl_store_name(ctl, url);
-
-    return CTL_DONE;
-}
-
-
-static const char *
-ctl_store_name(ctl_t *ctl, const pinaud_url_t *url)
-{
-    int  v6;
-
-    if (url->unix_socket) {
-        return ctl_format(ctl, "unix:%s", url->host);
-    }
-
-    v6 = (strchr(url->host, ':') != NULL);
-
-    return ctl_format(ctl, "redis://%s%s%s:%u/%u", v6 ? "[" : "", url->host,
-                      v6 ? "]" : "", url->port, url->db);
-}
-
+/* Connects, and makes us known. */
 
 static int
 ctl_store_connect(ctl_t *ctl, const pinaud_url_t *url)
 {
-    struct timeval  command, connect;
+    int           rc;
+    ctl_store_t  *store;
+    ctl_words_t  *words;
 
-    connect = (struct timeval) { .tv_sec = CTL_STORE_CONNECT };
-    command = (struct timeval) { .tv_sec = CTL_STORE_COMMAND };
+    store = ctl->store;
+    rc = ctl_link_open(&store->link, url, url->tls ? &store->tls : NULL);
 
-    ctl->redis = url->unix_socket
-                 ? redisConnectUnixWithTimeout(url->host, connect)
-                 : redisConnectWithTimeout(url->host, (int) url->port,
-                                           connect);
+    ctl->redis_name = store->link.name;
 
-    if (ctl->redis == NULL) {
-        return ctl_fail(CTL_STORE, "out of memory");
-    }
-
-    if (ctl->redis->err || redisSetTimeout(ctl->redis, command) != REDIS_OK) {
+    if (rc != 0) {
         return ctl_fail(CTL_STORE, "cannot connect to Redis at %s: %s",
-                        ctl->redis_name, ctl->redis->errstr);
+                        ctl->redis_name, store->link.error);
     }
 
-    return CTL_DONE;
-}
+    if (store->password_len) {
+        words = ctl_words(ctl, "AUTH", NULL);
 
-
-/* The command that makes us known, or NULL where there is no password. */
-
-static int
-ctl_store_auth(ctl_t *ctl, const pinaud_url_t *url, ctl_words_t **auth)
-{
-    int          rc;
-    char        *password;
-    size_t       len;
-    const char  *path;
-
-    *auth = NULL;
-    path = ctl_setting(ctl, "redis-password-file");
-
-    if (path == NULL) {
-        if (url->user[0] == '\0') {
-            return CTL_DONE;
+        if (url->user[0]) {
+            ctl_word(ctl, words, url->user);
         }
 
-        return ctl_fail(CTL_USAGE, "the user in --redis has no password: "
-                        "tell it by --redis-password-file FILE");
+        ctl_word_bytes(ctl, words, store->password, store->password_len);
+
+        if (ctl_ask(ctl, words, REDIS_REPLY_STATUS) == NULL) {
+            return CTL_STORE;
+        }
     }
 
-    rc = ctl_secret_read(ctl, "redis-password-file", path, &password, &len);
+    if (url->db) {
+        words = ctl_words(ctl, "SELECT", ctl_format(ctl, "%u", url->db),
+                          NULL);
 
-    if (rc != CTL_DONE) {
-        return rc;
+        if (ctl_ask(ctl, words, REDIS_REPLY_STATUS) == NULL) {
+            return CTL_STORE;
+        }
     }
-
-    *auth = ctl_words(ctl, "AUTH", NULL);
-
-    if (url->user[0] != '\0') {
-        ctl_word(ctl, *auth, ctl_copy(ctl, url->user, strlen(url->user)));
-    }
-
-    ctl_word_bytes(ctl, *auth, password, len);
 
     return CTL_DONE;
 }
@@ -272,9 +187,9 @@ ctl_ask(ctl_t *ctl, ctl_words_t *words, int type)
 int
 ctl_store_send(ctl_t *ctl, const ctl_words_t *words)
 {
-    if (redisAppendCommandArgv(ctl->redis, words->argc, words->argv,
-                               words->lens)
-        != REDIS_OK)
+    if (ctl_link_send(&ctl->store->link, words->argc, words->argv,
+                      words->lens)
+        != 0)
     {
         return ctl_store_lost(ctl);
     }
@@ -286,9 +201,11 @@ ctl_store_send(ctl_t *ctl, const ctl_words_t *words)
 redisReply *
 ctl_store_receive(ctl_t *ctl)
 {
-    void  *reply;
+    redisReply  *reply;
 
-    if (redisGetReply(ctl->redis, &reply) != REDIS_OK || reply == NULL) {
+    reply = ctl_link_receive(&ctl->store->link);
+
+    if (reply == NULL) {
         ctl_store_lost(ctl);
         return NULL;
     }
@@ -377,20 +294,8 @@ ctl_store_hint(const char *code)
 int
 ctl_store_lost(ctl_t *ctl)
 {
-    const char  *reason;
-
-    reason = ctl->redis->errstr;
-
-    if (ctl->redis->err == REDIS_ERR_IO
-        && (errno == EAGAIN || errno == EWOULDBLOCK))
-    {
-        reason = "no answer in time";
-
-    } else if (ctl->redis->err == REDIS_ERR_PROTOCOL) {
-        reason = "what answers there is no Redis";
-    }
-
-    return ctl_fail(CTL_STORE, "Redis at %s: %s", ctl->redis_name, reason);
+    return ctl_fail(CTL_STORE, "Redis at %s: %s", ctl->redis_name,
+                    ctl->store->link.error);
 }
 
 
