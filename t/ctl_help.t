@@ -154,7 +154,7 @@ done($ctl, 2, '', qr/where is the seal key\? Tell it by --seal-key-file/,
 my @urls = (
     ['localhost', qr/--redis: a store's URL is redis:/],
     ['redis://u:hunter2@h', qr/\A(?!.*hunter2).*a password in the URL is refused/s],
-    ['rediss://h', qr/this version does not reach Redis by TLS/],
+    ['redis://h foo=bar', qr/a store's URL is redis:/],
     ['redis://h mode=cluster', qr/does not reach Redis by a sentinel or in a cluster/],
     ['redis://a redis://b mode=sentinel master=m', qr/by a sentinel or in a cluster/],
     ['redis://a redis://b', qr/with several URLs needs "mode=/],

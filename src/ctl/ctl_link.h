@@ -42,6 +42,8 @@ typedef struct {
 
     int                         fd;
     SSL                        *ssl;
+    unsigned                    asked:1;     /* for a certificate we lack */
+    unsigned                    heard:1;     /* something came by TLS */
 
     char                       *out;   /* what is to be written */
     size_t                      out_len;

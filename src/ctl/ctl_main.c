@@ -36,25 +36,25 @@ const ctl_command_t  *const ctl_nouns[] = {
 const ctl_option_t  ctl_globals[] = {
 
     { .name = "redis", .arg = "WORDS", .env = "PINAUD_REDIS",
-      .help = "redis://[user@]host[:port][/db], rediss://..., unix:/path" },
+      .help = "redis://[user@]host[:port][/db], unix:/path, ..." },
 
     { .name = "redis-password-file", .arg = "FILE",
       .env = "PINAUD_REDIS_PASSWORD_FILE",
       .help = "the password of Redis's user" },
 
     { .name = "redis-ca-file", .arg = "FILE", .env = "PINAUD_REDIS_CA_FILE",
-      .help = "who signed Redis's certificate, if not a CA of the system" },
+      .help = "who signed Redis's certificate, with rediss://" },
 
     { .name = "redis-cert-file", .arg = "FILE",
       .env = "PINAUD_REDIS_CERT_FILE",
-      .help = "our certificate, where Redis wants one" },
+      .help = "our own certificate, where Redis wants one" },
 
     { .name = "redis-cert-key-file", .arg = "FILE",
       .env = "PINAUD_REDIS_CERT_KEY_FILE", .help = "its key" },
 
     { .name = "redis-server-name", .arg = "NAME",
       .env = "PINAUD_REDIS_SERVER_NAME",
-      .help = "the name in Redis's certificate, if not the host's" },
+      .help = "whose its certificate is, if not the host's" },
 
     { .name = "seal-key-file", .arg = "FILE", .env = "PINAUD_SEAL_KEY_FILE",
       .help = "what seals tokens" },

@@ -20,8 +20,10 @@ static int ctl_tls_files(SSL_CTX *ctx, const char *ca, const char *cert,
     const char *key, char *error);
 static int ctl_tls_told(char *error, const char *what, const char *file);
 static int ctl_tls_peer(ctl_link_t *link);
+static int ctl_tls_asked(SSL *ssl, X509 **cert, EVP_PKEY **key);
 static ssize_t ctl_tls_again(ctl_link_t *link, int n, short *events);
-static int ctl_tls_failed(ctl_link_t *link);
+static int ctl_tls_failed(ctl_link_t *link, int error);
+static int ctl_tls_refused(ctl_link_t *link);
 
 
 int
@@ -53,6 +55,7 @@ ctl_tls_create(ctl_tls_t *tls, const char *ca, const char *cert,
 
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_client_cert_cb(ctx, ctl_tls_asked);
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE
                           | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 
@@ -164,7 +167,9 @@ ctl_tls_peer(ctl_link_t *link)
 
     link->ssl = SSL_new(link->tls->ctx);
 
-    if (link->ssl == NULL || SSL_set_fd(link->ssl, link->fd) != 1) {
+    if (link->ssl == NULL || SSL_set_fd(link->ssl, link->fd) != 1
+        || SSL_set_app_data(link->ssl, link) != 1)
+    {
         return -1;
     }
 
@@ -185,6 +190,23 @@ ctl_tls_peer(ctl_link_t *link)
     {
         return -1;
     }
+
+    return 0;
+}
+
+
+/* Only where none is set; to go on without one is what it returns. */
+
+static int
+ctl_tls_asked(SSL *ssl, X509 **cert, EVP_PKEY **key)
+{
+    ctl_link_t  *link;
+
+    (void) cert;
+    (void) key;
+
+    link = SSL_get_app_data(ssl);
+    link->asked = 1;
 
     return 0;
 }
@@ -212,7 +234,12 @@ ctl_tls_read(ctl_link_t *link, char *bytes, size_t size, short *events)
 
     n = SSL_read(link->ssl, bytes, (int) size);
 
-    return n > 0 ? n : ctl_tls_again(link, n, events);
+    if (n > 0) {
+        link->heard = 1;
+        return n;
+    }
+
+    return ctl_tls_again(link, n, events);
 }
 
 
@@ -235,61 +262,70 @@ ctl_tls_again(ctl_link_t *link, int n, short *events)
         *events = POLLOUT;
         return 0;
 
-    case SSL_ERROR_ZERO_RETURN:
-        return ctl_link_fail(link, "Server closed the connection");
-
     case SSL_ERROR_SYSCALL:
-        return ctl_link_fail(link, "%s", error
-                             ? strerror(error)
-                             : "Server closed the connection");
+        break;
 
     default:
-        return ctl_tls_failed(link);
+        error = 0;
     }
+
+    return ctl_tls_failed(link, error);
 }
 
 
+/*
+ * With TLS 1.3 a client learns after the handshake that its certificate was
+ * missed, if the connection is not just closed.
+ */
+
 static int
-ctl_tls_failed(ctl_link_t *link)
+ctl_tls_failed(ctl_link_t *link, int error)
 {
-    long            verified;
     const char     *text;
     unsigned long   code;
 
     code = ERR_peek_last_error();
-    verified = SSL_get_verify_result(link->ssl);
+    text = ERR_reason_error_string(code);
 
-    switch (ERR_GET_REASON(code)) {
-
-    case SSL_R_CERTIFICATE_VERIFY_FAILED:
-        text = verified == X509_V_ERR_HOSTNAME_MISMATCH
-               || verified == X509_V_ERR_IP_ADDRESS_MISMATCH
-               ? "--redis-server-name NAME tells whose it is"
-               : "--redis-ca-file FILE tells who signed it";
-        ctl_link_fail(link, "its certificate is refused: %s (%s)",
-                      X509_verify_cert_error_string(verified), text);
-        break;
-
-    case SSL_R_WRONG_VERSION_NUMBER:
-        ctl_link_fail(link, "it does not speak TLS there");
-        break;
-
-    case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
-    case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:
+    if (link->asked && !link->heard) {
         ctl_link_fail(link, "it wants a client's certificate "
                       "(--redis-cert-file FILE --redis-cert-key-file FILE)");
-        break;
 
-    case SSL_R_UNEXPECTED_EOF_WHILE_READING:
-        ctl_link_fail(link, "Server closed the connection");
-        break;
+    } else if (ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+        ctl_tls_refused(link);
 
-    default:
-        text = ERR_reason_error_string(code);
+    } else if (ERR_GET_REASON(code) == SSL_R_WRONG_VERSION_NUMBER) {
+        ctl_link_fail(link, "it does not speak TLS there");
+
+    } else if (code == 0 || ERR_GET_REASON(code)
+                            == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+    {
+        ctl_link_fail(link, "%s", error ? strerror(error)
+                                        : "Server closed the connection");
+
+    } else {
         ctl_link_fail(link, "TLS: %s", text ? text : "failed");
     }
 
     ERR_clear_error();
 
     return -1;
+}
+
+
+static int
+ctl_tls_refused(ctl_link_t *link)
+{
+    long         verified;
+    const char  *hint;
+
+    verified = SSL_get_verify_result(link->ssl);
+
+    hint = verified == X509_V_ERR_HOSTNAME_MISMATCH
+           || verified == X509_V_ERR_IP_ADDRESS_MISMATCH
+           ? "--redis-server-name NAME tells whose it is"
+           : "--redis-ca-file FILE tells who signed it";
+
+    return ctl_link_fail(link, "its certificate is refused: %s (%s)",
+                         X509_verify_cert_error_string(verified), hint);
 }

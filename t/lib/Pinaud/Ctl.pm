@@ -5,7 +5,8 @@ package Pinaud::Ctl;
 # pinaudctl, as an operator types it.
 #
 #   my $ctl = Pinaud::Ctl->new;                    with a Redis of its own
-#   my $ctl = Pinaud::Ctl->new(redis => $redis, url => $redis->tcp_url);
+#   my $ctl = Pinaud::Ctl->new(redis => $redis, url => $redis->tcp_url,
+#       env => {...});                             of all that is run
 #   $ctl->redis; $ctl->dir; $ctl->keys;            the seal key file
 #   my $r = $ctl->run('account', 'list', { input => 'bytes', env => {...} });
 #   $r->{exit}; $r->{out}; $r->{err}; $r->{json};  json: undef where it is none
@@ -99,7 +100,8 @@ sub begin {
     $run{in}->flush;
 
     my %env = (PINAUD_REDIS => $self->{url}, PINAUD_ENV_FILE => '/dev/null',
-        PINAUD_SEAL_KEY_FILE => $self->{keys}, %{ $opt->{env} || {} });
+        PINAUD_SEAL_KEY_FILE => $self->{keys}, %{ $self->{env} || {} },
+        %{ $opt->{env} || {} });
 
     $run{pid} = fork() // die "fork: $!";
     return \%run if $run{pid};

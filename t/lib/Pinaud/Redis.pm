@@ -7,9 +7,15 @@ package Pinaud::Redis;
 #   my $redis = Pinaud::Redis->new;                 listens on a port and on a
 #                                                   unix socket
 #   my $redis = Pinaud::Redis->new(config => "maxclients 10\n",
-#       persist => 1, password => '...', start => 0);
+#       persist => 1, password => '...', start => 0,
+#       user => 'name',                             we log in as this one
+#       tls => [$cert, $key, $ca, 'yes'])           and on another port with
+#                                                   TLS; 'yes': clients need a
+#                                                   certificate of that CA
 #   $redis->socket; $redis->port; $redis->url;      'unix:/...'
 #   $redis->tcp_url;                                'redis://127.0.0.1:PORT'
+#   $redis->tcp_url('user');                        'redis://user@127...'
+#   $redis->tls_port; $redis->tls_url;              'rediss://127.0.0.1:PORT'
 #   $redis->cmd('HSET', 'key', 'field', 'value');   perl values: undef is nil,
 #                                                   arrays are references
 #   my $value = $redis->try('EVAL', '...');         an error as an object:
@@ -39,7 +45,10 @@ sub new {
         port => $opt{port} // free_port(),
         config => $opt{config} // '',
         persist => $opt{persist},
+        user => $opt{user},
         password => $opt{password},
+        tls => $opt{tls},
+        tls_port => $opt{tls} ? free_port() : undef,
         binary => $ENV{PINAUD_REDIS_SERVER} // 'redis-server',
     }, $class;
 
@@ -55,21 +64,26 @@ sub port { $_[0]{port} }
 sub dir { $_[0]{dir} }
 sub pid { $_[0]{pid} }
 sub url { "unix:$_[0]{socket}" }
-sub tcp_url { "redis://127.0.0.1:$_[0]{port}" }
+sub tcp_url { url_of('redis', @_[1 .. $#_], $_[0]{port}) }
+sub tls_port { $_[0]{tls_port} }
+sub tls_url { url_of('rediss', @_[1 .. $#_], $_[0]{tls_port}) }
 sub log { slurp("$_[0]{dir}/redis.log") }
 
 
-sub start {
+sub url_of {
+    my $port = pop;
+    my ($scheme, $user) = @_;
+
+    return "$scheme://" . (defined $user ? "$user\@" : '')
+        . "127.0.0.1:$port";
+}
+
+
+sub configuration {
     my $self = shift;
 
-    my $persist = $self->{persist}
-        ? "appendonly yes\nappendfsync always\n" : "appendonly no\n";
-
-    my $password = defined $self->{password}
-        ? "requirepass $self->{password}\n" : '';
-
-    spew("$self->{dir}/redis.conf", <<EOF);
-bind 127.0.0.1
+    my $config = <<EOF;
+bind 127.0.0.1 -::1
 port $self->{port}
 unixsocket $self->{socket}
 unixsocketperm 777
@@ -77,13 +91,35 @@ dir $self->{dir}
 save ""
 daemonize no
 databases 4
-$persist$password$self->{config}
 EOF
+
+    $config .= $self->{persist}
+        ? "appendonly yes\nappendfsync always\n" : "appendonly no\n";
+
+    $config .= "requirepass $self->{password}\n"
+        if defined $self->{password} && !defined $self->{user};
+
+    if ($self->{tls}) {
+        my ($cert, $key, $ca, $clients) = @{ $self->{tls} };
+
+        $config .= "tls-port $self->{tls_port}\ntls-cert-file $cert\n"
+            . "tls-key-file $key\ntls-ca-cert-file $ca\n"
+            . 'tls-auth-clients ' . ($clients // 'no') . "\n";
+    }
+
+    return $config . $self->{config};
+}
+
+
+sub start {
+    my $self = shift;
+
+    spew("$self->{dir}/redis.conf", $self->configuration);
 
     unlink $self->{socket};
 
-    $self->{pid} = spawn([$self->{binary}, "$self->{dir}/redis.conf"],
-        log => "$self->{dir}/redis.log");
+    $self->{pid} = spawn([$self->{binary}, "$self->{dir}/redis.conf",
+        @{ $self->{args} || [] }], log => "$self->{dir}/redis.log");
 
     wait_until(sub { !alive($self->{pid}) || $self->answers }, 10);
 
@@ -158,7 +194,8 @@ sub try {
     if (!$self->{client}) {
         my $client = { socket => $self->connect, buffer => '' };
 
-        ask($client, 'AUTH', $self->{password}) if defined $self->{password};
+        ask($client, 'AUTH', $self->{user} // 'default', $self->{password})
+            if defined $self->{password};
         $self->{client} = $client;
     }
 

@@ -8,6 +8,8 @@ package Pinaud::TLS;
 #   $tls->ca                                  path of the CA's certificate
 #   my ($cert, $key) = $tls->server('api.pinterest.com', 'localhost');
 #   my ($cert, $key) = $tls->client('growth');          CN=growth
+#   my ($cert, $key) = $tls->node('localhost');         a server that is its
+#                                                       peers' client, too
 
 use warnings;
 use strict;
@@ -34,9 +36,24 @@ sub ca { "$_[0]{dir}/ca.crt" }
 sub server {
     my ($self, @names) = @_;
 
-    my $alt = join ',', map { /^[\d.]+$/ ? "IP:$_" : "DNS:$_" } @names;
-    return $self->issue($names[0], "subjectAltName=$alt\n"
+    return $self->issue($names[0], alternatives(@names)
         . "extendedKeyUsage=serverAuth\n");
+}
+
+
+sub node {
+    my ($self, @names) = @_;
+
+    return $self->issue($names[0], alternatives(@names)
+        . "extendedKeyUsage=serverAuth,clientAuth\n");
+}
+
+
+sub alternatives {
+    my @names = @_;
+
+    return 'subjectAltName=' . join(',',
+        map { /^[\d.]+$|:/ ? "IP:$_" : "DNS:$_" } @names) . "\n";
 }
 
 
