@@ -492,6 +492,11 @@ ngx_pinaud_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    worker->renewals = ngx_pinaud_renewals_create(cycle->pool);
+    if (worker->renewals == NULL) {
+        return NGX_ERROR;
+    }
+
     worker->redis = ngx_pinaud_redis_create(&pmcf->store, cycle->pool,
                                             cycle->log);
 
@@ -508,6 +513,7 @@ ngx_pinaud_exit_process(ngx_cycle_t *cycle)
 
     if (pmcf && pmcf->worker && pmcf->worker->redis) {
         ngx_pinaud_redis_close(pmcf->worker->redis);
+        ngx_pinaud_renewals_destroy(pmcf->worker->renewals);
         ngx_pinaud_cache_destroy(pmcf->worker->policies);
     }
 }

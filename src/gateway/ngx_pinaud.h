@@ -89,11 +89,13 @@ enum {
 };
 
 
-typedef struct ngx_pinaud_cache_s   ngx_pinaud_cache_t;
-typedef struct ngx_pinaud_policy_s  ngx_pinaud_policy_t;
-typedef struct ngx_pinaud_zone_s    ngx_pinaud_zone_t;
-typedef struct ngx_pinaud_record_s  ngx_pinaud_record_t;
-typedef struct ngx_pinaud_turn_s    ngx_pinaud_turn_t;
+typedef struct ngx_pinaud_cache_s     ngx_pinaud_cache_t;
+typedef struct ngx_pinaud_policy_s    ngx_pinaud_policy_t;
+typedef struct ngx_pinaud_zone_s      ngx_pinaud_zone_t;
+typedef struct ngx_pinaud_record_s    ngx_pinaud_record_t;
+typedef struct ngx_pinaud_turn_s      ngx_pinaud_turn_t;
+typedef struct ngx_pinaud_renewal_s   ngx_pinaud_renewal_t;
+typedef struct ngx_pinaud_renewals_s  ngx_pinaud_renewals_t;
 
 
 typedef struct {
@@ -108,6 +110,7 @@ typedef struct {
 typedef struct {
     ngx_pinaud_redis_t           *redis;
     ngx_pinaud_cache_t           *policies;
+    ngx_pinaud_renewals_t        *renewals;
     ngx_queue_t                   asks;    /* to be sent this turn */
     ngx_event_t                   send;
     void                         *scratch; /* for checks of bodies */
@@ -219,6 +222,7 @@ typedef enum {
     NGX_PINAUD_STAGE_BODY,                 /* being read */
     NGX_PINAUD_STAGE_CHECK,
     NGX_PINAUD_STAGE_ADMIT,                /* waiting for Redis */
+    NGX_PINAUD_STAGE_RENEW,                /* waiting for a newer token */
     NGX_PINAUD_STAGE_GO                    /* admitted: on to proxy_pass */
 } ngx_pinaud_stage_e;
 
@@ -296,6 +300,11 @@ struct ngx_pinaud_record_s {
     ngx_pinaud_charge_t           charge;
     uint64_t                      version; /* of the token */
     uint64_t                      version_sent;  /* of the last one sent */
+    ngx_str_t                     refused_by;    /* credential whose token
+                                                    Pinterest refused */
+    ngx_pinaud_renewal_t         *renewal; /* it waits for */
+    ngx_msec_t                    renewing;      /* since when */
+    ngx_msec_t                    refresh_wait;  /* of the first location */
     ngx_pinaud_limit_t            limits[NGX_PINAUD_MAX_POLICIES];
     ngx_uint_t                    nlimits;
     ngx_buf_t                    *token;   /* "Authorization: Bearer ..." */
@@ -309,6 +318,8 @@ struct ngx_pinaud_record_s {
                                                     FORWARDED: nothing */
     ngx_uint_t                    retry_after;   /* s */
     ngx_uint_t                    http_version;  /* the client's */
+    ngx_uint_t                    attempts;      /* elements of upstream_states
+                                                    that are of one before */
     ngx_str_t                     problem; /* body that replaces another's */
     void                        (*finalize)(ngx_http_request_t *r,
                                       ngx_int_t rc);
@@ -330,7 +341,8 @@ struct ngx_pinaud_record_s {
     unsigned                      leased:1;      /* it spends a unit */
     unsigned                      armed:1;       /* the gate may open once */
     unsigned                      sent:1;        /* it opened */
-    unsigned                      retried:1;     /* after Pinterest's 401 */
+    unsigned                      refused:1;     /* Pinterest's 401 came */
+    unsigned                      retried:1;     /* after it */
     unsigned                      own:1;         /* the answer is ours */
     unsigned                      told:1;        /* outcome is final */
     unsigned                      should_retry:1;
@@ -364,6 +376,9 @@ void ngx_pinaud_request_patience(ngx_pinaud_record_t *record,
 
 /* A request in line has its turn: asks for admission anew. */
 void ngx_pinaud_request_ask_again(ngx_pinaud_record_t *record);
+
+/* The newer token that it waits for is there: likewise. */
+void ngx_pinaud_request_renewed(ngx_pinaud_record_t *record);
 
 /*
  * nginx's $request_id, as it is anywhere else in the request. NGX_ERROR: no
@@ -507,6 +522,8 @@ struct ngx_pinaud_policy_s {
     struct ngx_pinaud_ask_s      *asks[NGX_PINAUD_MODES];    /* not sent yet */
 
     ngx_msec_t                    leased;  /* when its lease was looked at */
+    uint64_t                      worked[2];     /* versions of the token, in
+                                                    writes, in reads */
 
     unsigned                      loaded:1;      /* what is below was read */
     unsigned                      allowed:1;     /* the team, to the account */
@@ -675,6 +692,56 @@ ngx_int_t ngx_pinaud_tell(ngx_pinaud_redis_t *redis,
 ngx_int_t ngx_pinaud_lease_add(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf);
 
 
+/* renew: newer tokens that are wanted, and those who wait for them */
+
+/* How a credential is, by its record. */
+
+typedef enum {
+    NGX_PINAUD_STATE_UNKNOWN = 0,
+    NGX_PINAUD_STATE_OK,
+    NGX_PINAUD_STATE_RETRYING,             /* a refresh failed, and is tried
+                                              again */
+    NGX_PINAUD_STATE_NEEDS_AUTHORIZATION,
+    NGX_PINAUD_STATE_WRONG_CLIENT,
+    NGX_PINAUD_STATES
+} ngx_pinaud_state_e;
+
+/* Whether no agent gets on: a person must act. */
+#define ngx_pinaud_state_unattended(state)                                   \
+    ((state) >= NGX_PINAUD_STATE_NEEDS_AUTHORIZATION)
+
+const char *ngx_pinaud_state_name(ngx_pinaud_state_e state);
+
+ngx_pinaud_renewals_t *ngx_pinaud_renewals_create(ngx_pool_t *pool);
+
+/* To be called when the worker's link to Redis is closed. */
+void ngx_pinaud_renewals_destroy(ngx_pinaud_renewals_t *renewals);
+
+/* Reads the record of a policy's credential for the zone, if it is time. */
+void ngx_pinaud_renewal_look(ngx_pinaud_main_conf_t *pmcf,
+    ngx_pinaud_policy_t *policy);
+
+/*
+ * The record's token, which Pinterest refused or which is expired, is no good:
+ * Redis is told so, soon and in any case, unless it has a newer one.
+ */
+void ngx_pinaud_renew_want(ngx_pinaud_record_t *record);
+
+/*
+ * Waits for a newer one, for what is left of pinaud_refresh_wait. NGX_AGAIN:
+ * it goes on by ngx_pinaud_request_renewed(), or is refused with the record's
+ * verdict by ngx_pinaud_request_answered(). NGX_OK: there is a newer one.
+ * NGX_DECLINED: it may not wait.
+ */
+ngx_int_t ngx_pinaud_renew_join(ngx_pinaud_record_t *record);
+
+/* The token had another answer than 401, the first of its version here. */
+void ngx_pinaud_renew_worked(ngx_pinaud_record_t *record);
+
+/* Whether a person must act before there can be a newer token. */
+ngx_uint_t ngx_pinaud_renew_unattended(ngx_pinaud_record_t *record);
+
+
 /* outage: units held beforehand, spent when Redis can't be reached */
 
 /* A write was admitted: takes, renews or returns the account's units. */
@@ -785,14 +852,11 @@ void ngx_pinaud_upstream_init(void);
 /* The request is being sent: learns of the end of its upstream. */
 void ngx_pinaud_upstream_watch(ngx_pinaud_record_t *record);
 
-/* Pinterest answered with 401. */
-void ngx_pinaud_upstream_401(ngx_pinaud_record_t *record);
-
 /* At the request's end: makes the outcome final. */
 void ngx_pinaud_upstream_settle(ngx_pinaud_record_t *record);
 
-/* Whether any byte of the request may have reached Pinterest. */
-ngx_uint_t ngx_pinaud_upstream_sent(ngx_http_request_t *r);
+/* Whether any byte of it, of the last attempt, may have reached Pinterest. */
+ngx_uint_t ngx_pinaud_upstream_sent(ngx_pinaud_record_t *record);
 
 
 /* cooldown: what Pinterest's rate-limit fields teach */
@@ -830,10 +894,23 @@ void ngx_pinaud_zone_response(ngx_pinaud_zone_t *zone, ngx_uint_t status);
 void ngx_pinaud_zone_store(ngx_pinaud_zone_t *zone, ngx_uint_t up);
 void ngx_pinaud_zone_store_error(ngx_pinaud_zone_t *zone,
     const char *reason);
-void ngx_pinaud_zone_credential(ngx_pinaud_zone_t *zone, ngx_str_t *name,
-    time_t expires);
-void ngx_pinaud_zone_cooldown(ngx_pinaud_zone_t *zone, ngx_str_t *name,
-    time_t ends);
+
+/* What is known of a credential; 0: nothing is. */
+
+typedef enum {
+    NGX_PINAUD_FACT_EXPIRES = 0,           /* the access token, s */
+    NGX_PINAUD_FACT_REFRESH_EXPIRES,       /* the refresh token, s */
+    NGX_PINAUD_FACT_STATE,                 /* ngx_pinaud_state_e */
+    NGX_PINAUD_FACT_COOLDOWN,              /* when it ends, s */
+    NGX_PINAUD_FACT_WRITES_WORKED,         /* the newest version that did */
+    NGX_PINAUD_FACT_READS_WORKED,
+    NGX_PINAUD_FACTS
+} ngx_pinaud_fact_e;
+
+void ngx_pinaud_zone_learn(ngx_pinaud_zone_t *zone, ngx_str_t *name,
+    ngx_pinaud_fact_e fact, uint64_t value);
+uint64_t ngx_pinaud_zone_fact(ngx_pinaud_zone_t *zone, ngx_str_t *name,
+    ngx_pinaud_fact_e fact);
 
 const char *ngx_pinaud_operation_name(ngx_pinaud_operation_e operation);
 const char *ngx_pinaud_outcome_name(ngx_pinaud_outcome_e outcome);

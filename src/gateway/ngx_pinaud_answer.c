@@ -124,10 +124,7 @@ ngx_pinaud_refuse_admission(ngx_pinaud_record_t *record)
     case NGX_PINAUD_REFUSED_NO_CREDENTIAL:
     case NGX_PINAUD_REFUSED_UNREADABLE:
 
-        /* waiting does not cure these: somebody must act */
-
         record->unattended = 1;
-        record->retry_after = NGX_PINAUD_ACT_AFTER;
 
         /* fall through */
 
@@ -227,6 +224,16 @@ static void
 ngx_pinaud_answer_outcome(ngx_pinaud_record_t *record, pinaud_problem_e id)
 {
     record->outcome = ngx_pinaud_answers[id].outcome;
+
+    if (id == PINAUD_PROBLEM_CREDENTIAL_UNAVAILABLE
+        && (record->unattended || ngx_pinaud_renew_unattended(record)))
+    {
+        /* waiting does not cure it */
+
+        record->unattended = 1;
+        record->retry_after = NGX_PINAUD_ACT_AFTER;
+    }
+
     record->should_retry = pinaud_problem(id)->retry && !record->unattended;
     record->told = 1;
 

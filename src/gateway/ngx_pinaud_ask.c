@@ -138,12 +138,18 @@ ngx_pinaud_ask_begin(ngx_pinaud_record_t *record, ngx_pinaud_mode_e mode)
     policy = record->policy;
     worker = pmcf->worker;
 
-    if (policy->commands[mode].data == NULL
-        && ngx_pinaud_command_admit(policy, mode, &pmcf->admit, 0,
-                                    &policy->commands[mode])
-           != NGX_OK)
-    {
-        return NULL;
+    if (policy->commands[mode].data == NULL) {
+
+        /* it was read anew: time for its credential, too */
+
+        ngx_pinaud_renewal_look(pmcf, policy);
+
+        if (ngx_pinaud_command_admit(policy, mode, &pmcf->admit, 0,
+                                     &policy->commands[mode])
+            != NGX_OK)
+        {
+            return NULL;
+        }
     }
 
     ask = ngx_alloc(sizeof(ngx_pinaud_ask_t), ngx_cycle->log);
@@ -291,7 +297,6 @@ ngx_pinaud_ask_reply(ngx_pinaud_call_t *call, redisReply *from)
 {
     ngx_str_t            credential;
     ngx_pinaud_ask_t    *ask;
-    ngx_pinaud_zone_t   *zone;
     ngx_pinaud_reply_t   reply;
 
     ask = (ngx_pinaud_ask_t *) call;
@@ -321,17 +326,14 @@ ngx_pinaud_ask_reply(ngx_pinaud_call_t *call, redisReply *from)
     ngx_pinaud_redis_good(ask->conf->worker->redis);
     ngx_pinaud_redis_clock(ask->conf->worker->redis, reply.now);
 
-    zone = ngx_pinaud_zone(ask->conf);
-    credential.data = ask->policy->credential;
-    credential.len = ask->policy->credential_len;
-
-    if (reply.expires) {
-        ngx_pinaud_zone_credential(zone, &credential, reply.expires);
-    }
-
     if (reply.nlimits && reply.limits[0].bucket == 'p') {
-        ngx_pinaud_zone_cooldown(zone, &credential, ngx_time()
-                                 + (reply.limits[0].reset + 999) / 1000);
+        credential.data = ask->policy->credential;
+        credential.len = ask->policy->credential_len;
+
+        ngx_pinaud_zone_learn(ngx_pinaud_zone(ask->conf), &credential,
+                              NGX_PINAUD_FACT_COOLDOWN,
+                              ngx_time()
+                              + (reply.limits[0].reset + 999) / 1000);
     }
 
     ngx_pinaud_ask_apply(ask, &reply);

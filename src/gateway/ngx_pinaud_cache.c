@@ -151,23 +151,14 @@ ngx_int_t
 ngx_pinaud_cache_ask(ngx_pinaud_cached_t *entry, ngx_pinaud_redis_t *redis,
     int argc, const char **args, const size_t *lens)
 {
-    int                      n;
-    char                    *command;
-    u_char                  *room;
     ngx_pinaud_cache_ask_t  *ask;
 
     if (entry->asking) {
         return NGX_OK;
     }
 
-    n = redisFormatCommandArgv(&command, argc, args, lens);
-    if (n < 0) {
-        return NGX_ERROR;
-    }
-
     ask = ngx_alloc(sizeof(ngx_pinaud_cache_ask_t), ngx_cycle->log);
     if (ask == NULL) {
-        redisFreeCommand(command);
         return NGX_ERROR;
     }
 
@@ -175,16 +166,10 @@ ngx_pinaud_cache_ask(ngx_pinaud_cached_t *entry, ngx_pinaud_redis_t *redis,
     ask->entry = entry;
     ask->asked = ngx_current_msec;
 
-    room = ngx_pinaud_redis_command(redis, &ask->call, n);
-
-    if (room == NULL) {
+    if (ngx_pinaud_redis_send(redis, &ask->call, argc, args, lens) != NGX_OK) {
         ngx_free(ask);
-        redisFreeCommand(command);
         return NGX_ERROR;
     }
-
-    ngx_memcpy(room, command, n);
-    redisFreeCommand(command);
 
     entry->asking = 1;
     entry->refs++;

@@ -110,6 +110,11 @@ ngx_int_t ngx_pinaud_redis_wait(ngx_pinaud_redis_t *redis,
 u_char *ngx_pinaud_redis_command(ngx_pinaud_redis_t *redis,
     ngx_pinaud_call_t *call, size_t size);
 
+/* The same for a command that is made of its arguments. NGX_ERROR: as NULL. */
+ngx_int_t ngx_pinaud_redis_send(ngx_pinaud_redis_t *redis,
+    ngx_pinaud_call_t *call, ngx_uint_t argc, const char **args,
+    const size_t *lens);
+
 /*
  * A command will follow within this turn of the event loop: a worker that
  * quits keeps the connection until then.

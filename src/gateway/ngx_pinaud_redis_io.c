@@ -56,6 +56,31 @@ ngx_pinaud_redis_command(ngx_pinaud_redis_t *redis, ngx_pinaud_call_t *call,
 }
 
 
+ngx_int_t
+ngx_pinaud_redis_send(ngx_pinaud_redis_t *redis, ngx_pinaud_call_t *call,
+    ngx_uint_t argc, const char **args, const size_t *lens)
+{
+    int      n;
+    char    *command;
+    u_char  *room;
+
+    n = redisFormatCommandArgv(&command, argc, args, lens);
+    if (n < 0) {
+        return NGX_ERROR;
+    }
+
+    room = ngx_pinaud_redis_command(redis, call, n);
+
+    if (room) {
+        ngx_memcpy(room, command, n);
+    }
+
+    redisFreeCommand(command);
+
+    return room ? NGX_OK : NGX_ERROR;
+}
+
+
 /*
  * hiredis makes room for as many elements as an array's first line tells,
  * which takes gigabytes and seconds where that line is nonsense.

@@ -23,7 +23,11 @@ static ngx_int_t ngx_pinaud_request_admit(ngx_http_request_t *r,
 static ngx_int_t ngx_pinaud_request_ask(ngx_pinaud_record_t *record);
 static ngx_int_t ngx_pinaud_request_admitted(ngx_http_request_t *r,
     ngx_pinaud_record_t *record);
+static ngx_uint_t ngx_pinaud_request_refused_before(
+    ngx_pinaud_record_t *record);
 static ngx_int_t ngx_pinaud_request_retry(ngx_http_request_t *r);
+static ngx_int_t ngx_pinaud_request_renew(ngx_http_request_t *r,
+    ngx_pinaud_record_t *record);
 static ngx_int_t ngx_pinaud_request_refused(ngx_http_request_t *r,
     ngx_int_t rc);
 static ngx_int_t ngx_pinaud_request_wait(ngx_http_request_t *r,
@@ -75,6 +79,8 @@ ngx_pinaud_request_handler(ngx_http_request_t *r)
     }
 
     ngx_http_set_ctx(r, record, ngx_pinaud_module);
+
+    record->refresh_wait = plcf->refresh_wait;
 
     return ngx_pinaud_request_begin(r, record);
 }
@@ -139,6 +145,15 @@ ngx_pinaud_request_go_on(ngx_http_request_t *r, ngx_pinaud_record_t *record)
 
         if (record->answered) {
             return ngx_pinaud_request_admitted(r, record);
+        }
+
+        return NGX_AGAIN;
+
+    case NGX_PINAUD_STAGE_RENEW:
+
+        if (record->answered) {
+            return ngx_pinaud_request_refused(r,
+                                          ngx_pinaud_refuse_admission(record));
         }
 
         return NGX_AGAIN;
@@ -238,6 +253,16 @@ ngx_pinaud_request_ask_again(ngx_pinaud_record_t *record)
 
 
 void
+ngx_pinaud_request_renewed(ngx_pinaud_record_t *record)
+{
+    record->stage = NGX_PINAUD_STAGE_ADMIT;
+    record->arrived = ngx_current_msec;
+
+    ngx_pinaud_request_ask_again(record);
+}
+
+
+void
 ngx_pinaud_request_patience(ngx_pinaud_record_t *record, ngx_msec_t patience)
 {
     ngx_event_t  *wev;
@@ -273,12 +298,19 @@ ngx_pinaud_request_admitted(ngx_http_request_t *r,
         record->verdict = NGX_PINAUD_ADMITTED;
     }
 
+    if (record->verdict == NGX_PINAUD_REFUSED_EXPIRED) {
+        ngx_pinaud_renew_want(record);
+
+        return ngx_pinaud_request_renew(r, record);
+    }
+
     if (record->verdict == NGX_PINAUD_ADMITTED && record->retried
-        && record->version <= record->version_sent)
+        && ngx_pinaud_request_refused_before(record))
     {
-        /* the token that Pinterest refused is still the newest */
+        /* its charge is given back: what the limits tell is not so */
 
         record->verdict = NGX_PINAUD_REFUSED_REVOKED;
+        record->nlimits = 0;
     }
 
     if (record->verdict != NGX_PINAUD_ADMITTED) {
@@ -305,6 +337,22 @@ ngx_pinaud_request_admitted(ngx_http_request_t *r,
 }
 
 
+/* Whether the token is still the one that Pinterest refused. */
+
+static ngx_uint_t
+ngx_pinaud_request_refused_before(ngx_pinaud_record_t *record)
+{
+    ngx_pinaud_policy_t  *policy;
+
+    policy = record->policy;
+
+    return record->version <= record->version_sent
+           && ngx_memn2cmp(policy->credential, record->refused_by.data,
+                           policy->credential_len, record->refused_by.len)
+              == 0;
+}
+
+
 /*
  * The location that "error_page 401" leads to. Only a request that was
  * admitted, and that Pinterest itself answered with 401, is sent once more,
@@ -318,16 +366,15 @@ ngx_pinaud_request_retry(ngx_http_request_t *r)
 
     record = ngx_pinaud_record(r);
 
-    if (record == NULL || !record->sent || record->retried
-        || r->upstream == NULL
-        || r->upstream->headers_in.status_n != NGX_HTTP_UNAUTHORIZED)
-    {
+    if (record == NULL || !record->refused || record->retried) {
         return NGX_HTTP_UNAUTHORIZED;
     }
 
     ngx_http_set_ctx(r, record, ngx_pinaud_module);
 
-    ngx_pinaud_upstream_401(record);
+    /* the answer's status is the second attempt's, or our refusal's */
+
+    r->err_status = 0;
 
     if (r->request_body_no_buffering) {
 
@@ -339,10 +386,56 @@ ngx_pinaud_request_retry(ngx_http_request_t *r)
                                      NULL, NULL));
     }
 
+    record->refused_by.len = record->policy->credential_len;
+    record->refused_by.data = ngx_pnalloc(r->pool, record->refused_by.len);
+    if (record->refused_by.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_memcpy(record->refused_by.data, record->policy->credential,
+               record->refused_by.len);
+
+    record->attempts = r->upstream_states->nelts;
+    record->verdict = NGX_PINAUD_REFUSED_REVOKED;
     record->retried = 1;
+    record->refused = 0;
     record->sent = 0;
 
-    return ngx_pinaud_request_admit(r, record);
+    if (record->refresh_wait == 0) {
+
+        /* no waiting, but a newer token may be there */
+
+        return ngx_pinaud_request_admit(r, record);
+    }
+
+    return ngx_pinaud_request_renew(r, record);
+}
+
+
+/* The token is no good: waits for a newer one, where it may. */
+
+static ngx_int_t
+ngx_pinaud_request_renew(ngx_http_request_t *r, ngx_pinaud_record_t *record)
+{
+    if (record->renewal == NULL) {
+        record->renewing = ngx_current_msec;
+    }
+
+    switch (ngx_pinaud_renew_join(record)) {
+
+    case NGX_AGAIN:
+        record->stage = NGX_PINAUD_STAGE_RENEW;
+        record->answered = 0;
+
+        return ngx_pinaud_request_wait(r, record);
+
+    case NGX_OK:
+        return ngx_pinaud_request_admit(r, record);
+
+    default:
+        return ngx_pinaud_request_refused(r,
+                                          ngx_pinaud_refuse_admission(record));
+    }
 }
 
 
@@ -404,6 +497,13 @@ ngx_pinaud_request_timer(ngx_http_request_t *r)
 
     record = ngx_http_get_module_ctx(r, ngx_pinaud_module);
     plcf = ngx_http_get_module_loc_conf(r, ngx_pinaud_module);
+
+    if (record->stage == NGX_PINAUD_STAGE_RENEW) {
+        ngx_pinaud_admission_cancel(record);
+        record->answered = 1;
+        ngx_pinaud_request_resume(r);
+        return;
+    }
 
     if (record->lined && plcf->quota_wait) {
         ngx_pinaud_turn_expire(record);
@@ -478,12 +578,14 @@ ngx_pinaud_log_handler(ngx_http_request_t *r)
 
     ngx_pinaud_upstream_settle(record);
 
-    if (record->charged && !(record->sent && ngx_pinaud_upstream_sent(r))) {
+    if (record->charged
+        && !(record->sent && ngx_pinaud_upstream_sent(record)))
+    {
         record->charged = 0;
         ngx_pinaud_refund(pmcf, record->policy, &record->charge);
     }
 
-    if (!(record->sent && ngx_pinaud_upstream_sent(r))) {
+    if (!(record->sent && ngx_pinaud_upstream_sent(record))) {
         ngx_pinaud_outage_unspend(record);
     }
 

@@ -40,8 +40,14 @@ static void ngx_pinaud_status_admission(ngx_pinaud_text_t *text,
     ngx_pinaud_counters_t *counters);
 static void ngx_pinaud_status_responses(ngx_pinaud_text_t *text,
     ngx_pinaud_counters_t *counters);
+static void ngx_pinaud_status_credentials(ngx_pinaud_text_t *text,
+    ngx_pinaud_counters_t *counters);
+static void ngx_pinaud_status_fact(ngx_pinaud_text_t *text,
+    ngx_pinaud_counters_t *counters, ngx_pinaud_fact_e fact, time_t from,
+    const char *metric, const char *help);
 static void ngx_pinaud_status_named(ngx_pinaud_text_t *text,
-    const char *metric, const char *label, ngx_pinaud_named_t *entry);
+    const char *metric, const char *label, ngx_pinaud_named_t *entry,
+    ngx_atomic_uint_t value);
 static void ngx_pinaud_status_family(ngx_pinaud_text_t *text,
     const char *metric, const char *type, const char *help);
 
@@ -188,8 +194,7 @@ static void
 ngx_pinaud_status_prometheus(ngx_pinaud_text_t *text,
     ngx_pinaud_counters_t *counters, ngx_uint_t up)
 {
-    ngx_uint_t           i, k;
-    ngx_pinaud_named_t  *entry;
+    ngx_uint_t  i, k;
 
     ngx_pinaud_status_family(text, "pinaud_build_info", "gauge",
                              "Versions, as labels; always 1.");
@@ -206,7 +211,8 @@ ngx_pinaud_status_prometheus(ngx_pinaud_text_t *text,
 
     for (i = 0; i < NGX_PINAUD_STORE_ERRORS; i++) {
         ngx_pinaud_status_named(text, "pinaud_store_errors_total", "reason",
-                                &counters->store_errors[i]);
+                                &counters->store_errors[i].named,
+                                counters->store_errors[i].value);
     }
 
     ngx_pinaud_status_family(text, "pinaud_requests_total", "counter",
@@ -249,38 +255,88 @@ ngx_pinaud_status_prometheus(ngx_pinaud_text_t *text,
 
     for (i = 0; i < NGX_PINAUD_EDITS; i++) {
         ngx_pinaud_status_named(text, "pinaud_edits_total", "member",
-                                &counters->edits[i]);
+                                &counters->edits[i].named,
+                                counters->edits[i].value);
     }
 
     ngx_pinaud_status_admission(text, counters);
     ngx_pinaud_status_responses(text, counters);
 
-    ngx_pinaud_status_family(text,
+    ngx_pinaud_status_credentials(text, counters);
+}
+
+
+/* Of credentials that are in use, what is known. */
+
+static void
+ngx_pinaud_status_credentials(ngx_pinaud_text_t *text,
+    ngx_pinaud_counters_t *counters)
+{
+    ngx_uint_t                i, k;
+    ngx_pinaud_credential_t  *credential;
+
+    ngx_pinaud_status_fact(text, counters, NGX_PINAUD_FACT_EXPIRES, 1,
                      "pinaud_credential_access_token_expiry_timestamp_seconds",
-                     "gauge", "When the access token expires, of credentials "
-                     "used within the last hour.");
+                     "When the access token expires, of credentials used "
+                     "within the last hour.");
+
+    ngx_pinaud_status_fact(text, counters, NGX_PINAUD_FACT_REFRESH_EXPIRES, 1,
+                    "pinaud_credential_refresh_token_expiry_timestamp_seconds",
+                    "When the refresh token expires, of credentials used "
+                    "within the last hour.");
+
+    ngx_pinaud_status_family(text, "pinaud_credential_state", "gauge",
+                             "Whether a credential is in that state.");
 
     for (i = 0; i < NGX_PINAUD_CREDENTIALS; i++) {
-        entry = &counters->credentials[i];
+        credential = &counters->credentials[i];
 
-        if (ngx_pinaud_zone_in_use(entry)) {
-            ngx_pinaud_status_named(text,
-                     "pinaud_credential_access_token_expiry_timestamp_seconds",
-                     "credential", entry);
+        if (!ngx_pinaud_zone_in_use(credential)
+            || credential->facts[NGX_PINAUD_FACT_STATE] == 0)
+        {
+            continue;
+        }
+
+        for (k = NGX_PINAUD_STATE_OK; k < NGX_PINAUD_STATES; k++) {
+            ngx_pinaud_text_print(text,
+                                  "pinaud_credential_state{credential=\"");
+            ngx_pinaud_text_label(text, credential->named.name,
+                                  credential->named.len);
+            ngx_pinaud_text_print(text, "\",state=\"%s\"} %d\n",
+                         ngx_pinaud_state_name(k),
+                         credential->facts[NGX_PINAUD_FACT_STATE] == k);
         }
     }
 
-    ngx_pinaud_status_family(text, "pinaud_cooldown_end_timestamp_seconds",
-                             "gauge", "When Pinterest's own limit of a "
-                             "credential is over, of those used up now.");
+    ngx_pinaud_status_fact(text, counters, NGX_PINAUD_FACT_COOLDOWN,
+                           ngx_time() + 1,
+                           "pinaud_cooldown_end_timestamp_seconds",
+                           "When Pinterest's own limit of a credential is "
+                           "over, of those used up now.");
+}
+
+
+/* A time, where it is not before the given one. */
+
+static void
+ngx_pinaud_status_fact(ngx_pinaud_text_t *text,
+    ngx_pinaud_counters_t *counters, ngx_pinaud_fact_e fact, time_t from,
+    const char *metric, const char *help)
+{
+    ngx_uint_t                i;
+    ngx_pinaud_credential_t  *credential;
+
+    ngx_pinaud_status_family(text, metric, "gauge", help);
 
     for (i = 0; i < NGX_PINAUD_CREDENTIALS; i++) {
-        entry = &counters->cooldowns[i];
+        credential = &counters->credentials[i];
 
-        if (entry->len && (time_t) entry->value > ngx_time()) {
-            ngx_pinaud_status_named(text,
-                                    "pinaud_cooldown_end_timestamp_seconds",
-                                    "credential", entry);
+        if (ngx_pinaud_zone_in_use(credential)
+            && (time_t) credential->facts[fact] >= from)
+        {
+            ngx_pinaud_status_named(text, metric, "credential",
+                                    &credential->named,
+                                    credential->facts[fact]);
         }
     }
 }
@@ -346,7 +402,7 @@ ngx_pinaud_status_responses(ngx_pinaud_text_t *text,
 
 static void
 ngx_pinaud_status_named(ngx_pinaud_text_t *text, const char *metric,
-    const char *label, ngx_pinaud_named_t *entry)
+    const char *label, ngx_pinaud_named_t *entry, ngx_atomic_uint_t value)
 {
     if (entry->len == 0) {
         return;
@@ -354,7 +410,7 @@ ngx_pinaud_status_named(ngx_pinaud_text_t *text, const char *metric,
 
     ngx_pinaud_text_print(text, "%s{%s=\"", metric, label);
     ngx_pinaud_text_label(text, entry->name, entry->len);
-    ngx_pinaud_text_print(text, "\"} %uA\n", entry->value);
+    ngx_pinaud_text_print(text, "\"} %uA\n", value);
 }
 
 

@@ -15,10 +15,12 @@ static json_t *ngx_pinaud_status_document_would_refuse(
     ngx_pinaud_counters_t *counters);
 static json_t *ngx_pinaud_status_document_errors(
     ngx_pinaud_counters_t *counters);
-static json_t *ngx_pinaud_status_document_named(ngx_pinaud_named_t *table,
-    ngx_uint_t size);
+static json_t *ngx_pinaud_status_document_counts(ngx_pinaud_count_t *counts,
+    ngx_uint_t n);
 static json_t *ngx_pinaud_status_document_credentials(
     ngx_pinaud_counters_t *counters);
+static json_t *ngx_pinaud_status_document_credential(
+    ngx_pinaud_credential_t *credential);
 static json_t *ngx_pinaud_status_document_admission(
     ngx_pinaud_counters_t *counters);
 static json_t *ngx_pinaud_status_document_responses(
@@ -37,7 +39,7 @@ ngx_pinaud_status_document(ngx_pinaud_counters_t *counters, ngx_uint_t up)
                      "store",
                          "up", (int) up,
                          "errors",
-                         ngx_pinaud_status_document_named(
+                         ngx_pinaud_status_document_counts(
                              counters->store_errors, NGX_PINAUD_STORE_ERRORS),
                      "requests",
                          ngx_pinaud_status_document_requests(counters),
@@ -46,8 +48,8 @@ ngx_pinaud_status_document(ngx_pinaud_counters_t *counters, ngx_uint_t up)
                      "errors",
                          ngx_pinaud_status_document_errors(counters),
                      "edits",
-                         ngx_pinaud_status_document_named(counters->edits,
-                                                          NGX_PINAUD_EDITS),
+                         ngx_pinaud_status_document_counts(counters->edits,
+                                                           NGX_PINAUD_EDITS),
                      "admission",
                          ngx_pinaud_status_document_admission(counters),
                      "responses",
@@ -117,7 +119,7 @@ ngx_pinaud_status_document_errors(ngx_pinaud_counters_t *counters)
 
 
 static json_t *
-ngx_pinaud_status_document_named(ngx_pinaud_named_t *table, ngx_uint_t size)
+ngx_pinaud_status_document_counts(ngx_pinaud_count_t *counts, ngx_uint_t n)
 {
     char         name[PINAUD_NAME_MAX + 1];
     json_t      *document;
@@ -125,11 +127,13 @@ ngx_pinaud_status_document_named(ngx_pinaud_named_t *table, ngx_uint_t size)
 
     document = json_object();
 
-    for (i = 0; i < size; i++) {
+    for (i = 0; i < n; i++) {
 
-        if (table[i].len) {
-            ngx_cpystrn((u_char *) name, table[i].name, table[i].len + 1);
-            json_object_set_new(document, name, json_integer(table[i].value));
+        if (counts[i].named.len) {
+            ngx_cpystrn((u_char *) name, counts[i].named.name,
+                        counts[i].named.len + 1);
+            json_object_set_new(document, name,
+                                json_integer(counts[i].value));
         }
     }
 
@@ -140,22 +144,61 @@ ngx_pinaud_status_document_named(ngx_pinaud_named_t *table, ngx_uint_t size)
 static json_t *
 ngx_pinaud_status_document_credentials(ngx_pinaud_counters_t *counters)
 {
-    char                 name[PINAUD_NAME_MAX + 1];
-    json_t              *document;
-    ngx_uint_t           i;
-    ngx_pinaud_named_t  *entry;
+    char                      name[PINAUD_NAME_MAX + 1];
+    json_t                   *document;
+    ngx_uint_t                i;
+    ngx_pinaud_credential_t  *credential;
 
     document = json_object();
 
     for (i = 0; i < NGX_PINAUD_CREDENTIALS; i++) {
-        entry = &counters->credentials[i];
+        credential = &counters->credentials[i];
 
-        if (ngx_pinaud_zone_in_use(entry)) {
-            ngx_cpystrn((u_char *) name, entry->name, entry->len + 1);
+        if (ngx_pinaud_zone_in_use(credential)) {
+            ngx_cpystrn((u_char *) name, credential->named.name,
+                        credential->named.len + 1);
             json_object_set_new(document, name,
-                                json_pack("{s:I}", "access_token_expires",
-                                          (json_int_t) entry->value));
+                         ngx_pinaud_status_document_credential(credential));
         }
+    }
+
+    return document;
+}
+
+
+/* What is not known is left out. */
+
+static json_t *
+ngx_pinaud_status_document_credential(ngx_pinaud_credential_t *credential)
+{
+    json_t             *document;
+    ngx_uint_t          i;
+    ngx_atomic_uint_t   state;
+
+    static const struct {
+        ngx_pinaud_fact_e   fact;
+        const char         *member;
+    } times[] = {
+        { NGX_PINAUD_FACT_EXPIRES, "access_token_expires" },
+        { NGX_PINAUD_FACT_REFRESH_EXPIRES, "refresh_token_expires" }
+    };
+
+    document = json_object();
+
+    for (i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+
+        if (credential->facts[times[i].fact]) {
+            json_object_set_new(document, times[i].member,
+                                json_integer(
+                                    credential->facts[times[i].fact]));
+        }
+    }
+
+    state = credential->facts[NGX_PINAUD_FACT_STATE];
+
+    if (state) {
+        json_object_set_new(document, "state",
+                            json_string(ngx_pinaud_state_name(state)));
     }
 
     return document;

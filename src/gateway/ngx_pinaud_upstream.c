@@ -29,6 +29,7 @@ static ngx_int_t ngx_pinaud_upstream_replace(ngx_pinaud_record_t *record,
 static ngx_int_t ngx_pinaud_upstream_error(ngx_pinaud_record_t *record);
 static ngx_int_t ngx_pinaud_upstream_answer(ngx_pinaud_record_t *record);
 static ngx_uint_t ngx_pinaud_upstream_whole(ngx_http_request_t *r);
+static void ngx_pinaud_upstream_401(ngx_pinaud_record_t *record);
 static void ngx_pinaud_upstream_challenge(ngx_http_request_t *r);
 static void ngx_pinaud_upstream_clean(ngx_http_request_t *r);
 static void ngx_pinaud_upstream_hide(ngx_http_request_t *r, const char *name,
@@ -189,6 +190,15 @@ ngx_pinaud_upstream_finalize(ngx_http_request_t *r, ngx_int_t rc)
 
     record->finalize(r, rc);
 
+    if (rc == NGX_HTTP_UNAUTHORIZED && !record->refused
+        && r->upstream->headers_in.status_n == NGX_HTTP_UNAUTHORIZED)
+    {
+        /* nginx goes on to where "error_page" leads */
+
+        ngx_pinaud_upstream_401(record);
+        return;
+    }
+
     if (!record->held || (rc != NGX_ERROR && rc < NGX_HTTP_BAD_GATEWAY)) {
         return;
     }
@@ -332,9 +342,18 @@ ngx_pinaud_upstream_error(ngx_pinaud_record_t *record)
                                          NULL);
     }
 
+    if (record->refused && r->headers_out.www_authenticate == NULL) {
+
+        /* Pinterest's 401, of which nginx would make a page of its own */
+
+        return ngx_pinaud_answer_replace(record,
+                                         PINAUD_PROBLEM_CREDENTIAL_UNAVAILABLE,
+                                         0, NULL);
+    }
+
     if (record->sent) {
 
-        if (ngx_pinaud_upstream_sent(r)) {
+        if (ngx_pinaud_upstream_sent(record)) {
             return ngx_pinaud_answer_replace(record,
                                              PINAUD_PROBLEM_OUTCOME_UNKNOWN, 0,
                                              NULL);
@@ -373,6 +392,8 @@ ngx_pinaud_upstream_answer(ngx_pinaud_record_t *record)
         ngx_pinaud_upstream_401(record);
         ngx_pinaud_upstream_clean(r);
 
+        r->err_status = 0;
+
         return ngx_pinaud_answer_replace(record,
                                          PINAUD_PROBLEM_CREDENTIAL_UNAVAILABLE,
                                          0, NULL);
@@ -392,6 +413,13 @@ ngx_pinaud_upstream_answer(ngx_pinaud_record_t *record)
     pmcf = ngx_http_get_module_main_conf(r, ngx_pinaud_module);
 
     ngx_pinaud_zone_response(ngx_pinaud_zone(pmcf), status);
+
+    if (record->version > record->policy->worked[!record->write]
+        && status < NGX_HTTP_INTERNAL_SERVER_ERROR)
+    {
+        ngx_pinaud_renew_worked(record);
+    }
+
     ngx_pinaud_cooldown_learn(record);
     ngx_pinaud_upstream_clean(r);
 
@@ -410,11 +438,11 @@ ngx_pinaud_upstream_answer(ngx_pinaud_record_t *record)
 
 /*
  * Pinterest refused the token before it executed anything: the charge is given
- * back. Its challenge, which nginx carries over when it intercepts the answer,
- * is not for the caller.
+ * back, and what the limits told is not so any more. Its challenge, which
+ * nginx carries over when it intercepts the answer, is not for the caller.
  */
 
-void
+static void
 ngx_pinaud_upstream_401(ngx_pinaud_record_t *record)
 {
     ngx_http_request_t      *r;
@@ -423,6 +451,9 @@ ngx_pinaud_upstream_401(ngx_pinaud_record_t *record)
     r = record->request;
     pmcf = ngx_http_get_module_main_conf(r, ngx_pinaud_module);
 
+    record->refused = 1;
+    record->nlimits = 0;
+
     ngx_pinaud_zone_response(ngx_pinaud_zone(pmcf), NGX_HTTP_UNAUTHORIZED);
 
     if (record->charged) {
@@ -430,11 +461,9 @@ ngx_pinaud_upstream_401(ngx_pinaud_record_t *record)
         ngx_pinaud_refund(pmcf, record->policy, &record->charge);
     }
 
+    ngx_pinaud_outage_unspend(record);
     ngx_pinaud_upstream_challenge(r);
-
-    /* the answer's status is the second attempt's, or our refusal's */
-
-    r->err_status = 0;
+    ngx_pinaud_renew_want(record);
 }
 
 
@@ -458,24 +487,32 @@ ngx_pinaud_upstream_settle(ngx_pinaud_record_t *record)
         return;
     }
 
-    record->outcome = ngx_pinaud_upstream_sent(r) ? NGX_PINAUD_UNKNOWN
-                                                  : NGX_PINAUD_ABANDONED;
+    if (record->refused) {
+        record->outcome = NGX_PINAUD_NO_CREDENTIAL;
+
+    } else {
+        record->outcome = (record->sent && ngx_pinaud_upstream_sent(record))
+                          ? NGX_PINAUD_UNKNOWN : NGX_PINAUD_ABANDONED;
+    }
 }
 
 
 ngx_uint_t
-ngx_pinaud_upstream_sent(ngx_http_request_t *r)
+ngx_pinaud_upstream_sent(ngx_pinaud_record_t *record)
 {
     ngx_uint_t                  i;
+    ngx_array_t                *states;
     ngx_http_upstream_state_t  *state;
 
-    if (r->upstream_states == NULL) {
+    states = record->request->upstream_states;
+
+    if (states == NULL) {
         return 0;
     }
 
-    state = r->upstream_states->elts;
+    state = states->elts;
 
-    for (i = 0; i < r->upstream_states->nelts; i++) {
+    for (i = record->attempts; i < states->nelts; i++) {
         if (state[i].bytes_sent) {
             return 1;
         }

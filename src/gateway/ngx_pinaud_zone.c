@@ -23,17 +23,24 @@ struct ngx_pinaud_zone_s {
 };
 
 
+typedef struct {
+    void                   *entries;       /* each begins with its name */
+    size_t                  size;          /* of one */
+    ngx_uint_t              n;
+    time_t                  idle;          /* s, then one gives way where there
+                                              is no room else; 0: none does */
+} ngx_pinaud_table_t;
+
+
 static ngx_int_t ngx_pinaud_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 static void ngx_pinaud_zone_add_named(ngx_pinaud_zone_t *zone,
-    ngx_pinaud_named_t *table, ngx_uint_t size, const char *name);
-static void ngx_pinaud_zone_time(ngx_pinaud_zone_t *zone,
-    ngx_pinaud_named_t *table, ngx_str_t *name, time_t at);
+    ngx_pinaud_count_t *table, ngx_uint_t n, const char *name);
+static ngx_pinaud_credential_t *ngx_pinaud_zone_credential(
+    ngx_pinaud_zone_t *zone, ngx_str_t *name);
 static ngx_pinaud_named_t *ngx_pinaud_named(ngx_pinaud_zone_t *zone,
-    ngx_pinaud_named_t *table, ngx_uint_t size, u_char *name, size_t len,
-    time_t idle);
-static ngx_pinaud_named_t *ngx_pinaud_named_find(ngx_pinaud_named_t *table,
-    ngx_uint_t size, u_char *name, size_t len, time_t idle,
-    ngx_pinaud_named_t **room);
+    ngx_pinaud_table_t *table, u_char *name, size_t len);
+static ngx_pinaud_named_t *ngx_pinaud_named_find(ngx_pinaud_table_t *table,
+    u_char *name, size_t len, ngx_pinaud_named_t **room);
 static ngx_uint_t ngx_pinaud_named_hash(u_char *name, size_t len);
 
 
@@ -297,53 +304,64 @@ ngx_pinaud_zone_store_error(ngx_pinaud_zone_t *zone, const char *reason)
 }
 
 
-/* Runs for each admission: what did not change is not written. */
+/* What did not change is not written: all workers read it. */
 
 void
-ngx_pinaud_zone_credential(ngx_pinaud_zone_t *zone, ngx_str_t *name,
-    time_t expires)
+ngx_pinaud_zone_learn(ngx_pinaud_zone_t *zone, ngx_str_t *name,
+    ngx_pinaud_fact_e fact, uint64_t value)
 {
-    ngx_pinaud_zone_time(zone, zone->counters->credentials, name, expires);
-}
+    time_t                    now;
+    ngx_pinaud_credential_t  *credential;
 
-
-void
-ngx_pinaud_zone_cooldown(ngx_pinaud_zone_t *zone, ngx_str_t *name, time_t ends)
-{
-    ngx_pinaud_zone_time(zone, zone->counters->cooldowns, name, ends);
-}
-
-
-static void
-ngx_pinaud_zone_time(ngx_pinaud_zone_t *zone, ngx_pinaud_named_t *table,
-    ngx_str_t *name, time_t at)
-{
-    time_t               now;
-    ngx_pinaud_named_t  *entry;
-
-    entry = ngx_pinaud_named(zone, table, NGX_PINAUD_CREDENTIALS, name->data,
-                             name->len, NGX_PINAUD_CREDENTIAL_IDLE);
-    if (entry == NULL) {
+    credential = ngx_pinaud_zone_credential(zone, name);
+    if (credential == NULL) {
         return;
     }
 
     now = ngx_time();
 
-    if (entry->value != (ngx_atomic_uint_t) at) {
-        entry->value = at;
+    if (credential->facts[fact] != value) {
+        credential->facts[fact] = value;
     }
 
-    if (now - (time_t) entry->seen >= NGX_PINAUD_SEEN_STEP) {
-        entry->seen = now;
+    if (now - (time_t) credential->named.seen >= NGX_PINAUD_SEEN_STEP) {
+        credential->named.seen = now;
     }
 }
 
 
-ngx_uint_t
-ngx_pinaud_zone_in_use(ngx_pinaud_named_t *credential)
+uint64_t
+ngx_pinaud_zone_fact(ngx_pinaud_zone_t *zone, ngx_str_t *name,
+    ngx_pinaud_fact_e fact)
 {
-    return credential->len && credential->value
-           && ngx_time() - (time_t) credential->seen
+    ngx_pinaud_credential_t  *credential;
+
+    credential = ngx_pinaud_zone_credential(zone, name);
+
+    return credential ? credential->facts[fact] : 0;
+}
+
+
+static ngx_pinaud_credential_t *
+ngx_pinaud_zone_credential(ngx_pinaud_zone_t *zone, ngx_str_t *name)
+{
+    ngx_pinaud_table_t  table;
+
+    table.entries = zone->counters->credentials;
+    table.size = sizeof(ngx_pinaud_credential_t);
+    table.n = NGX_PINAUD_CREDENTIALS;
+    table.idle = NGX_PINAUD_CREDENTIAL_IDLE;
+
+    return (ngx_pinaud_credential_t *)
+               ngx_pinaud_named(zone, &table, name->data, name->len);
+}
+
+
+ngx_uint_t
+ngx_pinaud_zone_in_use(ngx_pinaud_credential_t *credential)
+{
+    return credential->named.len
+           && ngx_time() - (time_t) credential->named.seen
               < NGX_PINAUD_CREDENTIAL_IDLE;
 }
 
@@ -369,28 +387,32 @@ ngx_pinaud_zone_copy(ngx_pinaud_zone_t *zone, ngx_pool_t *pool)
 
 
 static void
-ngx_pinaud_zone_add_named(ngx_pinaud_zone_t *zone, ngx_pinaud_named_t *table,
-    ngx_uint_t size, const char *name)
+ngx_pinaud_zone_add_named(ngx_pinaud_zone_t *zone, ngx_pinaud_count_t *counts,
+    ngx_uint_t n, const char *name)
 {
-    ngx_pinaud_named_t  *entry;
+    ngx_pinaud_count_t  *count;
+    ngx_pinaud_table_t   table;
 
-    entry = ngx_pinaud_named(zone, table, size, (u_char *) name,
-                             ngx_strlen(name), 0);
+    table.entries = counts;
+    table.size = sizeof(ngx_pinaud_count_t);
+    table.n = n;
+    table.idle = 0;
 
-    if (entry) {
-        (void) ngx_atomic_fetch_add(&entry->value, 1);
+    count = (ngx_pinaud_count_t *)
+                ngx_pinaud_named(zone, &table, (u_char *) name,
+                                 ngx_strlen(name));
+
+    if (count) {
+        (void) ngx_atomic_fetch_add(&count->value, 1);
     }
 }
 
 
-/*
- * The entry of a name, made if there is none. One not seen for "idle" seconds
- * gives way where there is no room else; 0: none does. NULL: no room.
- */
+/* The entry of a name, made if there is none. NULL: no room. */
 
 static ngx_pinaud_named_t *
-ngx_pinaud_named(ngx_pinaud_zone_t *zone, ngx_pinaud_named_t *table,
-    ngx_uint_t size, u_char *name, size_t len, time_t idle)
+ngx_pinaud_named(ngx_pinaud_zone_t *zone, ngx_pinaud_table_t *table,
+    u_char *name, size_t len)
 {
     ngx_pinaud_named_t  *entry, *room;
 
@@ -400,7 +422,7 @@ ngx_pinaud_named(ngx_pinaud_zone_t *zone, ngx_pinaud_named_t *table,
 
     len = ngx_min(len, PINAUD_NAME_MAX);
 
-    entry = ngx_pinaud_named_find(table, size, name, len, idle, &room);
+    entry = ngx_pinaud_named_find(table, name, len, &room);
 
     if (entry || room == NULL) {
         return entry;
@@ -410,7 +432,7 @@ ngx_pinaud_named(ngx_pinaud_zone_t *zone, ngx_pinaud_named_t *table,
 
     /* another worker may have been faster */
 
-    entry = ngx_pinaud_named_find(table, size, name, len, idle, &room);
+    entry = ngx_pinaud_named_find(table, name, len, &room);
 
     if (entry == NULL && room) {
         entry = room;
@@ -418,8 +440,8 @@ ngx_pinaud_named(ngx_pinaud_zone_t *zone, ngx_pinaud_named_t *table,
         entry->len = 0;
         ngx_memory_barrier();
 
+        ngx_memzero(entry, table->size);
         ngx_memcpy(entry->name, name, len);
-        entry->value = 0;
         entry->seen = ngx_time();
 
         ngx_memory_barrier();
@@ -438,8 +460,8 @@ ngx_pinaud_named(ngx_pinaud_zone_t *zone, ngx_pinaud_named_t *table,
  */
 
 static ngx_pinaud_named_t *
-ngx_pinaud_named_find(ngx_pinaud_named_t *table, ngx_uint_t size,
-    u_char *name, size_t len, time_t idle, ngx_pinaud_named_t **room)
+ngx_pinaud_named_find(ngx_pinaud_table_t *table, u_char *name, size_t len,
+    ngx_pinaud_named_t **room)
 {
     ngx_uint_t           i, hash;
     ngx_pinaud_named_t  *entry, *stale;
@@ -450,7 +472,9 @@ ngx_pinaud_named_find(ngx_pinaud_named_t *table, ngx_uint_t size,
     hash = ngx_pinaud_named_hash(name, len);
 
     for (i = 0; i < NGX_PINAUD_WINDOW; i++) {
-        entry = &table[(hash + i) % size];
+        entry = (ngx_pinaud_named_t *)
+                    ((u_char *) table->entries
+                     + (hash + i) % table->n * table->size);
 
         if (entry->len == len && ngx_memcmp(entry->name, name, len) == 0) {
             return entry;
@@ -461,8 +485,8 @@ ngx_pinaud_named_find(ngx_pinaud_named_t *table, ngx_uint_t size,
                 *room = entry;
             }
 
-        } else if (idle && stale == NULL
-                   && ngx_time() - (time_t) entry->seen >= idle)
+        } else if (table->idle && stale == NULL
+                   && ngx_time() - (time_t) entry->seen >= table->idle)
         {
             stale = entry;
         }

@@ -27,16 +27,27 @@
 
 
 /*
- * A value by name. Tables of these are read and counted in without a lock; a
- * name enters under the pool's mutex, its length last.
+ * The head of what is known by name. Tables of these are read and counted in
+ * without a lock; a name enters under the pool's mutex, its length last.
  */
 
 typedef struct {
     ngx_atomic_t         len;              /* 0: free */
-    ngx_atomic_t         value;
     ngx_atomic_t         seen;             /* s, where idle ones give way */
     u_char               name[PINAUD_NAME_MAX];
 } ngx_pinaud_named_t;
+
+
+typedef struct {
+    ngx_pinaud_named_t   named;
+    ngx_atomic_t         value;
+} ngx_pinaud_count_t;
+
+
+typedef struct {
+    ngx_pinaud_named_t   named;
+    ngx_atomic_t         facts[NGX_PINAUD_FACTS];
+} ngx_pinaud_credential_t;
 
 
 typedef struct {
@@ -52,10 +63,10 @@ typedef struct {
     ngx_atomic_t         workers[NGX_MAX_PROCESSES];
     ngx_atomic_t         generation;       /* the last one made */
 
-    ngx_pinaud_named_t   edits[NGX_PINAUD_EDITS];
-    ngx_pinaud_named_t   store_errors[NGX_PINAUD_STORE_ERRORS];
-    ngx_pinaud_named_t   credentials[NGX_PINAUD_CREDENTIALS];
-    ngx_pinaud_named_t   cooldowns[NGX_PINAUD_CREDENTIALS];  /* their ends */
+    ngx_pinaud_count_t   edits[NGX_PINAUD_EDITS];
+    ngx_pinaud_count_t   store_errors[NGX_PINAUD_STORE_ERRORS];
+
+    ngx_pinaud_credential_t  credentials[NGX_PINAUD_CREDENTIALS];
 } ngx_pinaud_counters_t;
 
 
@@ -85,7 +96,7 @@ ngx_pinaud_counters_t *ngx_pinaud_zone_copy(ngx_pinaud_zone_t *zone,
 ngx_uint_t ngx_pinaud_zone_up(ngx_pinaud_zone_t *zone);
 
 /* Whether a credential is in use, so that what is known of it counts. */
-ngx_uint_t ngx_pinaud_zone_in_use(ngx_pinaud_named_t *credential);
+ngx_uint_t ngx_pinaud_zone_in_use(ngx_pinaud_credential_t *credential);
 
 /* The counters as a document, the caller's; NULL: no memory. */
 json_t *ngx_pinaud_status_document(ngx_pinaud_counters_t *counters,

@@ -95,6 +95,9 @@ size_t pinaud_key_credential_accounts(char *to, const char *name, size_t len);
 #define PINAUD_KEY_ACCOUNTS     "pinaud:accounts"
 #define PINAUD_KEY_TEAM_KEYS    "pinaud:team-keys"
 
+/* hash: credentials of which a newer access token is wanted */
+#define PINAUD_KEY_WANTED       "pinaud:wanted"
+
 
 #pragma GCC visibility pop
 
