@@ -181,6 +181,16 @@ $r = create(headers => ['Pinaud-Dry-Run: ?1']);
 is $r->{status}, 200, 'a dry run behind a late reply';
 is $r->json->{would}, 'forwarded', 'is answered as one';
 
+# nor do they tell the time: a deadline by that would have passed
+
+$gw->evil->mode('delay', seconds => 0.5, only => 'EVALSHA|EVAL');
+down 'late', 1;
+$gw->evil->mode('pass');
+sleep 0.6;
+$gw->evil->forget;
+up 'the next one';
+is scalar(@{ $gw->evil->commands('EVALSHA') }), 1, 'is asked for once';
+
 
 # errors of the whole store: told once, tried with backoff
 

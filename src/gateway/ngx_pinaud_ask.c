@@ -26,6 +26,7 @@ struct ngx_pinaud_ask_s {
     ngx_pinaud_policy_t      *policy;
     ngx_pinaud_mode_e         mode;
     ngx_uint_t                whole;       /* the script goes along */
+    ngx_msec_t                sent;
     ngx_uint_t                count;
     ngx_pinaud_asker_t        askers[NGX_PINAUD_BATCH];
 };
@@ -233,6 +234,8 @@ ngx_pinaud_ask_send(ngx_pinaud_ask_t *ask, ngx_pinaud_command_t *command)
         return;
     }
 
+    ask->sent = ngx_current_msec;
+
     ngx_memcpy(room, command->data, command->len);
 
     /* ms since 1970 have as many digits as there is room, until 2286 */
@@ -324,7 +327,7 @@ ngx_pinaud_ask_reply(ngx_pinaud_call_t *call, redisReply *from)
     }
 
     ngx_pinaud_redis_good(ask->conf->worker->redis);
-    ngx_pinaud_redis_clock(ask->conf->worker->redis, reply.now);
+    ngx_pinaud_redis_clock(ask->conf->worker->redis, reply.now, ask->sent);
 
     if (reply.nlimits && reply.limits[0].bucket == 'p') {
         credential.data = ask->policy->credential;

@@ -135,10 +135,24 @@ ngx_pinaud_redis_now(ngx_pinaud_redis_t *redis)
 }
 
 
+/*
+ * Redis told its time some time after the question and before the reply: the
+ * later the reply, the less is known. Within that what was known stands; else
+ * a clock was set, or it drifts.
+ */
+
 void
-ngx_pinaud_redis_clock(ngx_pinaud_redis_t *redis, int64_t now)
+ngx_pinaud_redis_clock(ngx_pinaud_redis_t *redis, int64_t now,
+    ngx_msec_t sent)
 {
-    redis->offset = now - (int64_t) ngx_current_msec;
+    int64_t  least, most;
+
+    least = now - (int64_t) ngx_current_msec;
+    most = now + 1 - (int64_t) sent;
+
+    if (redis->offset < least || redis->offset > most) {
+        redis->offset = least;
+    }
 }
 
 

@@ -132,8 +132,12 @@ int64_t ngx_pinaud_redis_now(ngx_pinaud_redis_t *redis);
 #define ngx_pinaud_redis_clock_valid(now)                                    \
     ((now) >= 1000000000000 && (now) < 9000000000000)
 
-/* What a reply told of Redis's clock. */
-void ngx_pinaud_redis_clock(ngx_pinaud_redis_t *redis, int64_t now);
+/*
+ * What a reply told of Redis's clock, and when the question was made, by
+ * ngx_current_msec: the reply may be late.
+ */
+void ngx_pinaud_redis_clock(ngx_pinaud_redis_t *redis, int64_t now,
+    ngx_msec_t sent);
 
 /*
  * Drops the connection: an answer showed that it can't be used (READONLY,

@@ -330,7 +330,9 @@ ngx_pinaud_redis_greet(ngx_pinaud_redis_t *redis, redisReply *reply)
         return;
     }
 
-    ngx_pinaud_redis_clock(redis, now);
+    /* what was known is of another connection, perhaps to another Redis */
+
+    ngx_pinaud_redis_clock(redis, now, ngx_current_msec);
     ngx_pinaud_redis_ready(redis);
 }
 
