@@ -497,6 +497,11 @@ ngx_pinaud_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    worker->refunds = ngx_pinaud_refunds_create(pmcf, cycle->pool, cycle->log);
+    if (worker->refunds == NULL) {
+        return NGX_ERROR;
+    }
+
     worker->redis = ngx_pinaud_redis_create(&pmcf->store, cycle->pool,
                                             cycle->log);
 
@@ -514,6 +519,7 @@ ngx_pinaud_exit_process(ngx_cycle_t *cycle)
     if (pmcf && pmcf->worker && pmcf->worker->redis) {
         ngx_pinaud_redis_close(pmcf->worker->redis);
         ngx_pinaud_renewals_destroy(pmcf->worker->renewals);
+        ngx_pinaud_refunds_destroy(pmcf->worker->refunds);
         ngx_pinaud_cache_destroy(pmcf->worker->policies);
     }
 }

@@ -447,7 +447,21 @@ $quota->pass($wait / 1000);
 is($quota->admit(%ask, mode => 'peek')->{limits}{a60}{reset}, $last - $wait,
     'the last is next');
 
+begin('a refund after its deadline');
+$at = $quota->admit(@call, account_limits => '5/60')->{now};
+@buckets = ($quota->keys_of(@call, account_limits => '5/60'))[1 .. 3];
+
+sub refund_by {
+    return $quota->run('refund', [@buckets, 'pinaud:refund:{main}:d'],
+        [$at, 60000, $_[0]]);
+}
+
+unchanged(sub { is(refund_by($at), 0, 'does nothing') }, 'a late refund');
+is($redis->cmd('EXISTS', 'pinaud:refund:{main}:d'), 0, 'nor is it marked');
+is(refund_by($at + 1), 1, 'within it');
+
 begin('a refund of the oldest');
+@buckets = ($quota->keys_of(%ask))[1 .. 4];
 $at = $quota->admit(@call, account_limits => '5/60')->{now};
 $quota->pass(20);
 $quota->admit(@call, account_limits => '5/60');
@@ -719,6 +733,7 @@ unchanged(sub {
         ['admit', [($quota->keys_of)[0]], ['charge', 0, 'id']],
         ['refund', [@buckets, 'mark'], ['x', 1]],
         ['refund', [@buckets, 'mark'], [1, 0]],
+        ['refund', [@buckets, 'mark'], [1, 1, 'x']],
     ) {
         like($quota->refused(@$case), qr/^PINAUD bad arguments/,
             "$case->[0] @{ $case->[2] }");

@@ -96,6 +96,7 @@ typedef struct ngx_pinaud_record_s    ngx_pinaud_record_t;
 typedef struct ngx_pinaud_turn_s      ngx_pinaud_turn_t;
 typedef struct ngx_pinaud_renewal_s   ngx_pinaud_renewal_t;
 typedef struct ngx_pinaud_renewals_s  ngx_pinaud_renewals_t;
+typedef struct ngx_pinaud_refunds_s   ngx_pinaud_refunds_t;
 
 
 typedef struct {
@@ -111,6 +112,7 @@ typedef struct {
     ngx_pinaud_redis_t           *redis;
     ngx_pinaud_cache_t           *policies;
     ngx_pinaud_renewals_t        *renewals;
+    ngx_pinaud_refunds_t         *refunds;
     ngx_queue_t                   asks;    /* to be sent this turn */
     ngx_event_t                   send;
     void                         *scratch; /* for checks of bodies */
@@ -764,9 +766,16 @@ void ngx_pinaud_outage_count(ngx_pinaud_main_conf_t *pmcf, ngx_uint_t *held,
 
 /* refund */
 
+/* Makes a worker ready to give back; NULL: no memory. */
+ngx_pinaud_refunds_t *ngx_pinaud_refunds_create(ngx_pinaud_main_conf_t *pmcf,
+    ngx_pool_t *pool, ngx_log_t *log);
+
+/* Counts those that are kept as lost, when the connection is closed. */
+void ngx_pinaud_refunds_destroy(ngx_pinaud_refunds_t *refunds);
+
 /*
- * Gives a charge back, without waiting for the reply. Where Redis can't be
- * reached now the charge stays, which lets nothing extra through.
+ * Gives a charge back, now or when Redis can be reached. What can't be given
+ * back is counted; the charge stays, which lets nothing extra through.
  */
 void ngx_pinaud_refund(ngx_pinaud_main_conf_t *pmcf,
     ngx_pinaud_policy_t *policy, ngx_pinaud_charge_t *charge);

@@ -225,7 +225,7 @@ ngx_pinaud_redis_connect(ngx_pinaud_redis_t *redis)
 
     ngx_add_timer(c->read, redis->conf->connect_timeout);
     c->read->cancelable = 1;
-    c->idle = 1;
+    c->idle = (redis->wanted == 0);
 
     if (rc == NGX_OK) {
         ngx_pinaud_redis_connected(c->write);

@@ -116,8 +116,8 @@ ngx_int_t ngx_pinaud_redis_send(ngx_pinaud_redis_t *redis,
     const size_t *lens);
 
 /*
- * A command will follow within this turn of the event loop: a worker that
- * quits keeps the connection until then.
+ * A command will follow, within this turn of the event loop or when the
+ * connection is back: a worker that quits keeps it until then.
  */
 void ngx_pinaud_redis_want(ngx_pinaud_redis_t *redis);
 void ngx_pinaud_redis_unwant(ngx_pinaud_redis_t *redis);

@@ -42,7 +42,7 @@ struct ngx_pinaud_redis_s {
 
     ngx_queue_t                calls;        /* in the order of their replies */
     ngx_uint_t                 ncalls;
-    ngx_uint_t                 wanted;       /* by who will ask this turn */
+    ngx_uint_t                 wanted;       /* by who will ask */
     ngx_queue_t                waiters;
     ngx_uint_t                 greetings;    /* handshake replies to come */
 

@@ -3,14 +3,22 @@
 -- KEYS  the buckets that were charged, which are those with limits in the
 --       answer of admit.lua; last the mark that says it is done
 -- ARGV  1 NOW of the admission, as admit.lua replied; 2 how long to keep the
---       mark, in ms: longer than a refund may be sent again
+--       mark, in ms; 3 a deadline in ms of Redis's time, from which on nothing
+--       is done: not later than the mark stands that the first of all attempts
+--       made, so that no attempt can miss it. 0 or left out: none
 --
--- Reply: 1 given back, 0 not: it was before, or nothing counts it any more.
+-- Reply: 1 given back, 0 not: it was before, or nothing counts it any more, or
+-- it is too late.
 
 local at, keep = tonumber(ARGV[1]), tonumber(ARGV[2])
+local deadline = tonumber(ARGV[3] or 0)
 
-if not at or not keep or at < 0 or keep < 1 then
+if not at or not keep or not deadline or at < 0 or keep < 1 then
     fail("bad arguments for", KEYS[#KEYS])
+end
+
+if deadline > 0 and clock() >= deadline * 1000 then
+    return 0
 end
 
 
