@@ -88,7 +88,7 @@ unit-build: $(TESTS)
 
 fuzz-build: $(FUZZERS)
 
-asan-build:
+asan-build: $(BUILD)/asan/pinaudctl
 	@echo "  nginx and the module with sanitizers"
 	@bash t/tools/nginx_asan.sh $(BUILD)/asan
 
@@ -129,6 +129,11 @@ $(BUILD)/unit/%.o: src/%.c $(HEADERS) $(BUILD)/pinaud_scripts.h
 $(BUILD)/unit/%: t/unit/%.c $(UNIT_OBJS)
 	@echo "  cc $(patsubst $(BUILD)/%,%,$@)"
 	@$(CC) $(UNIT_FLAGS) -o $@ $^ $(LIBS) -lcmocka
+
+$(BUILD)/asan/pinaudctl: $(wildcard src/ctl/*.c) $(UNIT_OBJS)
+	@mkdir -p $(@D); echo "  cc build/asan/pinaudctl"
+	@$(CC) $(UNIT_FLAGS) -o $@.tmp $(filter-out $(CTL_PURE),$^) $(CTL_LIBS) \
+	    && mv $@.tmp $@
 
 $(BUILD)/fuzz/%.o: src/%.c $(HEADERS) $(BUILD)/pinaud_scripts.h
 	@mkdir -p $(@D); echo "  clang $(patsubst $(BUILD)/%,%,$@)"

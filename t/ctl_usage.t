@@ -283,7 +283,7 @@ sub terminal {
     return $output =~ tr/\r//dr;
 }
 
-my $binary = $ENV{PINAUD_CTL} // project_dir() . '/build/pinaudctl';
+my $binary = Pinaud::Ctl->binary;
 my @interrupt = ([0.6, '\003']);
 my $seen = terminal([[2.4, '\\003']], 100, "$binary usage $id --watch");
 my ($before_it, $drawn, $exit, $after) = $seen

@@ -121,21 +121,22 @@ sub fuzz {
 sub nginx { prove('nginx', glob 't/*.t') }
 
 
-# The tests that only speak to programs of ours need no second nginx.
+# The tests that start none of what is built with sanitizers run once.
 
 sub asan {
     local $ENV{PINAUD_NGINX} = "$build/asan/nginx";
     local $ENV{PINAUD_MODULE} = "$build/asan/ngx_pinaud_module.so";
+    local $ENV{PINAUD_CTL} = "$build/asan/pinaudctl";
 
-    prove('asan', grep { uses_nginx($_) } glob 't/*.t');
+    prove('asan', grep { starts_ours($_) } glob 't/*.t');
 }
 
 
-sub uses_nginx {
+sub starts_ours {
     open my $file, '<', $_[0] or die "$_[0]: $!\n";
     local $/;
 
-    return scalar(<$file>) =~ /^use Pinaud::(?:Gateway|Nginx)\b/m;
+    return scalar(<$file>) =~ /^use Pinaud::(?:Ctl|Gateway|Nginx)\b/m;
 }
 
 

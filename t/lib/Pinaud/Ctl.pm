@@ -39,6 +39,9 @@ use constant SECRET => 'aCLIENTsecretOFtheAPP0123456789';
 sub account { '549755885175' }
 
 
+sub binary { $ENV{PINAUD_CTL} // project_dir() . '/build/pinaudctl' }
+
+
 sub new {
     my ($class, %opt) = @_;
 
@@ -46,7 +49,7 @@ sub new {
 
     $self->{redis} //= Pinaud::Redis->new;
     $self->{url} //= $self->{redis}->url;
-    $self->{binary} = $ENV{PINAUD_CTL} // project_dir() . '/build/pinaudctl';
+    $self->{binary} = binary();
 
     die "$self->{binary}: not there, make builds it\n"
         if !-x $self->{binary};

@@ -45,6 +45,7 @@ use strict;
 
 use Exporter qw(import);
 use JSON::PP ();
+use Pinaud::Ctl ();
 use Pinaud::EvilRedis;
 use Pinaud::HTTP ();
 use Pinaud::Nginx;
@@ -142,7 +143,7 @@ sub ctl {
 
     my $input = ref $args[-1] ? ${ pop @args } : '';
 
-    return run_command([project_dir() . '/build/pinaudctl', @args],
+    return run_command([Pinaud::Ctl->binary, @args],
         input => $input, env => { PINAUD_REDIS => $self->{redis}->url,
             PINAUD_SEAL_KEY_FILE => $self->{keys} });
 }
@@ -162,7 +163,7 @@ sub make_keys {
     my $self = shift;
 
     $self->{keys} = "$self->{dir}/seal.key";
-    my ($exit, $key) = run_command([project_dir() . '/build/pinaudctl',
+    my ($exit, $key) = run_command([Pinaud::Ctl->binary,
         'seal-key', 'generate']);
     die "pinaudctl seal-key generate: exit $exit\n$key" if $exit;
 
