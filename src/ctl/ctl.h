@@ -205,6 +205,9 @@ const char *ctl_span(ctl_t *ctl, uint64_t ms);
 int ctl_file_read(ctl_t *ctl, const char *path, size_t max, char **text,
     size_t *len);
 
+/* Reads a line of stdin, which ends with a zero instead of its newline. */
+int ctl_line_read(ctl_t *ctl, size_t max, char **line);
+
 /* The file that an option names: a token or a secret without its newline. */
 int ctl_secret_read(ctl_t *ctl, const char *option, const char *path,
     char **text, size_t *len);

@@ -6,7 +6,7 @@
  */
 
 
-#include "ctl.h"
+#include "ctl_credential.h"
 
 
 static int ctl_credential_delete(ctl_t *ctl);
@@ -58,6 +58,16 @@ const ctl_command_t  ctl_credential_commands[] = {
 "unless it is told. --limit replaces all limits of its kind, at most 4;\n"
 "\"--limit none\" takes them away, \"--limit 0/60s\" stops all writes. --tier\n"
 "sets the limits that are not named; a new credential is standard." },
+
+    { .noun = "credential", .verb = "authorize", .args = "NAME",
+      .min = 1, .max = 1, .options = ctl_authorize_table,
+      .handler = ctl_credential_authorize,
+      .summary = "Get tokens by a user's consent in a browser",
+      .details =
+"Tells a URL on stderr, which a user of Pinterest opens and agrees to. The\n"
+"URL that the browser goes to then is read from stdin, its code exchanged for\n"
+"tokens, and these are sealed and kept. Of a credential that is there already\n"
+"all else stays, and its app is known." },
 
     { .noun = "credential", .verb = "list", .args = "",
       .handler = ctl_credential_list,

@@ -46,6 +46,15 @@ typedef struct {
 } ctl_put_t;
 
 
+/* ctl_authorize.c */
+
+extern const ctl_option_t  ctl_authorize_table[];
+
+int ctl_credential_authorize(ctl_t *ctl);
+
+
+/* ctl_credential_put.c, ctl_credential_store.c */
+
 /* Reads --client-id. */
 int ctl_put_client_id(ctl_t *ctl, ctl_put_t *put);
 

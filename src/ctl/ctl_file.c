@@ -111,6 +111,41 @@ ctl_file_fill(ctl_t *ctl, int fd, size_t max, char **text, size_t *len)
 }
 
 
+/* Byte by byte: what is behind the line is left for who asks next. */
+
+int
+ctl_line_read(ctl_t *ctl, size_t max, char **line)
+{
+    size_t   len;
+    ssize_t  n;
+
+    ctl->stdin_read = 1;
+    *line = ctl_alloc(ctl, max + 1);
+
+    for (len = 0; len < max; /* void */ ) {
+        n = read(STDIN_FILENO, *line + len, 1);
+
+        if (n == -1 && errno == EINTR) {
+            continue;
+        }
+
+        if (n == -1) {
+            return ctl_fail(CTL_REFUSED, "stdin: %s", strerror(errno));
+        }
+
+        if (n == 0 || (*line)[len] == '\n') {
+            (*line)[len] = '\0';
+            return CTL_DONE;
+        }
+
+        len++;
+    }
+
+    return ctl_fail(CTL_REFUSED, "stdin: the line is longer than %zu bytes",
+                    max);
+}
+
+
 int
 ctl_secret_read(ctl_t *ctl, const char *option, const char *path, char **text,
     size_t *len)
