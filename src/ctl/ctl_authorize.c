@@ -189,16 +189,18 @@ ctl_authorize_options(ctl_t *ctl, ctl_authorize_t *auth)
                         " no audience can be created");
     }
 
+    text = ctl_given(ctl, "client-secret-file");
+
+    if (text != NULL && strcmp(text, "-") == 0) {
+        return ctl_fail(CTL_USAGE, "--client-secret-file: stdin is for what "
+                        "the browser brings back");
+    }
+
     rc = ctl_put_secret(ctl, &auth->put, "client-secret-file",
                         &auth->put.client_secret);
 
     if (rc == CTL_DONE && auth->put.ring == NULL) {
         rc = ctl_keyring_master(ctl, &auth->put.ring);
-    }
-
-    if (rc == CTL_DONE && ctl->stdin_read) {
-        rc = ctl_fail(CTL_USAGE, "--client-secret-file: stdin is for what the "
-                      "browser brings back");
     }
 
     return rc;
@@ -447,7 +449,7 @@ ctl_authorize_check(ctl_t *ctl, ctl_authorize_t *auth)
                         "changed. %s", ctl_authorize_again(ctl));
     }
 
-    auth->put.scope = granted;
+    auth->put.scope = ctl_copy(ctl, granted, strlen(granted));
 
     return CTL_DONE;
 }

@@ -14,6 +14,8 @@ package Pinaud::Ctl;
 #   $ctl->enrol;                                   credential main with a
 #                                                  token, account, team growth
 #   $ctl->file('name', 'text');                    a file, and its path
+#   my $r = $ctl->authorize([@options], sub {    "credential authorize", with
+#       my %query = @_; "https://...?code=..." });    what a browser brings back
 #   done($ctl, $exit, qr/out/, qr/err/, 'name', @command);    a test
 #
 # Whatever is run, no output may hold one of $ctl->secrets: they are looked
@@ -116,7 +118,8 @@ sub begin {
     # who is not dumpable is no matter of LeakSanitizer
     $ENV{ASAN_OPTIONS} //= 'detect_leaks=0';
 
-    open STDIN, '<', $run{in}->filename;
+    $opt->{stdin} ? open STDIN, '<&', $opt->{stdin}
+        : open STDIN, '<', $run{in}->filename;
     open STDOUT, '>', $opt->{stdout} // $run{out}->filename;
     open STDERR, '>', $run{err}->filename;
     chdir $self->{dir};
@@ -154,6 +157,43 @@ sub finish {
     }
 
     return \%result;
+}
+
+
+# The code of the browser gets the query of the URL that was told, and the run.
+# Without a URL nothing is pasted, and the command had to end by itself.
+
+sub authorize {
+    my ($self, $args, $browser) = @_;
+
+    pipe my $read, my $write or die "pipe: $!";
+
+    my $run = $self->begin(qw(credential authorize), @$args,
+        { stdin => $read });
+    close $read;
+
+    my $url;
+
+    wait_until(sub {
+        ($url) = slurp($run->{err}->filename) =~ m{^(https://\S+)$}m;
+        $url || slurp("/proc/$run->{pid}/stat") =~ /\) Z /;
+    }, 10);
+
+    if ($url) {
+        my ($query) = $url =~ /\?(.*)/;
+        my %query = map { s/%([0-9A-F]{2})/chr hex $1/ger }
+            map { split /=/, $_, 2 } split /&/, $query;
+
+        syswrite $write, $browser->(%query, url => $url,
+            pid => $run->{pid});
+    }
+
+    close $write;
+
+    my $r = $self->finish($run);
+    $r->{url} = $url;
+
+    return $r;
 }
 
 
