@@ -17,8 +17,8 @@ use Test::More;
 my $ctl = Pinaud::Ctl->new;
 my $none = { env => { PINAUD_REDIS => undef, PINAUD_SEAL_KEY_FILE => undef } };
 
-my @commands = ('seal-key generate', map({ "credential $_" } qw(put list show
-    delete)), map({ "account $_" } qw(put list show delete)), map({ "team $_" }
+my @commands = ('seal-key generate', map({ "credential $_" } qw(put authorize
+    list show delete)), map({ "account $_" } qw(put list show delete)), map({ "team $_" }
     qw(put list delete)), map({ "policy $_" } qw(export diff apply)), 'usage',
     'validate');
 
@@ -62,7 +62,7 @@ for my $command (grep { / / } @commands) {
 my $all = join '', map { $ctl->run('help', @$_)->{out} } [], map { [$_] }
     qw(seal-key credential account team policy usage validate);
 
-unlike $all, qr/\b(agent|authorize|refresh NAME|reseal|doctor)\b/,
+unlike $all, qr/\b(agent|refresh NAME|reseal|doctor)\b/,
     'help tells of nothing that is not there';
 
 my @wrong = (
@@ -70,8 +70,8 @@ my @wrong = (
     [qr/there is no command "agent"; see "pinaudctl help"/, 'agent'],
     [qr/there is no command "doctor"/, 'doctor'],
     [qr/there is no command ""/, ''],
-    [qr/there is no command "credential authorize"; see "pinaudctl credential --help"/,
-        qw(credential authorize main)],
+    [qr/there is no command "credential get"; see "pinaudctl credential --help"/,
+        qw(credential get main)],
     [qr/there is no command "team key"/, qw(team key create growth)],
     [qr/account needs a verb; see "pinaudctl account --help"/, 'account'],
     [qr/there is no help for that/, qw(help nothing)],

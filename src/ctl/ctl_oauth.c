@@ -212,8 +212,8 @@ ctl_oauth_run(ctl_oauth_t *oauth)
 
 /*
  * Ends what is too late. This process may have been stopped while an answer
- * came: so what has come is read before a clock decides. libcurl's own timeout
- * would do it the other way round.
+ * came: so what has come is read before a clock decides, whatever a libcurl
+ * does first about timeouts of its own.
  */
 
 static void
