@@ -7,7 +7,7 @@
 #
 #   nginx.conf      a whole configuration
 #   http, location  directives for there: nginx -t takes them
-#   enrol, sh, acl  a shell takes them, with pinaudctl
+#   enrol, sh, acl, users  a shell takes them, with pinaudctl
 #   request         the same, and what curl prints is an answer
 #   answer          that answer, but for white space and the request's id
 #   field           a field of that answer
@@ -40,6 +40,7 @@ my $nginx = Pinaud::Nginx->new(allow => [qr/exited on signal 9/]);
 my $standard = $nginx->standard;
 my %env = (PATH => project_dir() . "/build:$ENV{PATH}",
     GATEWAY_PASSWORD => 'of-the-gateway', OPERATOR_PASSWORD => 'operators',
+    AGENT_PASSWORD => 'agents',
     PINAUD_REDIS => $redis->tcp_url, PINAUD_ENV_FILE => '/dev/null',
     PINAUD_SEAL_KEY_FILE => "$dir/pinaud/seal.key");
 
@@ -67,6 +68,7 @@ sub here {
     for ($text) {
         s{load_module modules/ngx_pinaud_module\.so;}{$load};
         s{/etc/pinaud/}{$dir/pinaud/}g;
+        s{\bconf/redis-acl\.conf}{@{[ project_dir() ]}/conf/redis-acl.conf}g;
         s{/root/token}{$dir/token}g;
         s{/var/log/nginx/}{$dir/logs/}g;
         s{redis://((?:\w+@)?)(?:127\.0\.0\.1|10\.0\.0\.5)}
@@ -339,6 +341,12 @@ my $effectless = $nginx->{conf} =~ s{pinaud on;}{pinaud on;
 my $operations = 'docs/operations.md';
 
 shell(block($operations, 'acl'), 'operations: users of Redis');
+unlike shell(block($operations, 'users'), 'operations: in a Redis that runs'),
+    qr/ERR|@/, 'operations: in a Redis that runs, all of them';
+
+spew("$dir/operators", $env{OPERATOR_PASSWORD}, 0600);
+$env{PINAUD_REDIS} = $redis->tcp_url =~ s{//}{//operator@}r;
+$env{PINAUD_REDIS_PASSWORD_FILE} = "$dir/operators";
 
 for my $command (['HGETALL', 'pinaud:secret:{main}'],
     ['HSET', 'pinaud:account:' . account, 'credential', 'other'],
@@ -370,10 +378,6 @@ unlike $nginx->log_since, qr/pinaud: store/, 'that user may all it needs';
 my $status = '127.0.0.1:' . $nginx->port('status');
 is get($status, "/$_")->{status}, 200, "/$_" for qw(metrics status health);
 like slurp("$dir/logs/pinaud.log"), qr/"outcome":"forwarded"/, 'the log';
-
-spew("$dir/operators", $env{OPERATOR_PASSWORD}, 0600);
-$env{PINAUD_REDIS} = $redis->tcp_url =~ s{//}{//operator@}r;
-$env{PINAUD_REDIS_PASSWORD_FILE} = "$dir/operators";
 
 shell(<<'EOT', 'operations: the operator\'s user may all of pinaudctl');
 pinaudctl credential put other --access-token-file /root/token \

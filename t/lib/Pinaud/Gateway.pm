@@ -35,6 +35,8 @@ package Pinaud::Gateway;
 #   upstream => 'https' or 'http'           how Pinterest is reached
 #   redis => { ... }                        of Pinaud::Redis
 #   redis_url => 'tcp'                      by its port, not its socket
+#   users => { gateway => 'password', operator => '...' }   who nginx and
+#                                           pinaudctl are for Redis
 #   evil => 1                               Pinaud::EvilRedis between
 #   with => $other                          its Redis, evil, simulator, keys
 #   nginx => { workers => 2, debug => 1, allow => ..., start => 0 }
@@ -133,8 +135,27 @@ sub store_url {
     my $self = shift;
 
     my $store = $self->{evil} // $self->{redis};
+
+    return $store->tcp_url =~ s{//}{//gateway@}r if $self->{users};
     return ($self->{redis_url} // '') eq 'tcp' ? $store->tcp_url
         : $store->url;
+}
+
+
+sub password_file {
+    my ($self, $user) = @_;
+
+    return spew("$self->{dir}/$user.password", "$self->{users}{$user}\n",
+        0600);
+}
+
+
+sub ctl_env {
+    my $self = shift;
+
+    return (PINAUD_REDIS => $self->{redis}->url) if !$self->{users};
+    return (PINAUD_REDIS => $self->{redis}->tcp_url('operator'),
+        PINAUD_REDIS_PASSWORD_FILE => $self->password_file('operator'));
 }
 
 
@@ -144,7 +165,7 @@ sub ctl {
     my $input = ref $args[-1] ? ${ pop @args } : '';
 
     return run_command([Pinaud::Ctl->binary, @args],
-        input => $input, env => { PINAUD_REDIS => $self->{redis}->url,
+        input => $input, env => { $self->ctl_env,
             PINAUD_SEAL_KEY_FILE => $self->{keys} });
 }
 
@@ -219,6 +240,8 @@ sub http {
     my $h2 = Pinaud::Nginx->has('http_v2_module')
         ? 'listen 127.0.0.1:%%PORT:h2%% http2;' : '';
     my $locations = $self->{locations} // $self->locations;
+    my $password = $self->{users} ? 'pinaud_redis_password_file '
+        . $self->password_file('gateway') . ';' : '';
 
     return <<EOF;
     include $conf/pinaud-log.conf;
@@ -233,6 +256,7 @@ sub http {
     proxy_ssl_trusted_certificate @{[ $self->sim->ca ]};
 
     pinaud_redis @{[ $self->store_url ]};
+    $password
     pinaud_seal_key_file $self->{gateway_keys};
     @{[ $self->{http} // '' ]}
 
