@@ -10,7 +10,7 @@ libio-socket-ssl-perl ca-certificates"
 
 if [ "${1-}" != run ]; then
     packages="$packages libcmocka-dev clang libclang-rt-14-dev llvm faketime
-libpcre2-dev zlib1g-dev wrk valgrind dpkg-dev xz-utils"
+libpcre2-dev zlib1g-dev wrk valgrind dpkg-dev xz-utils iproute2"
 fi
 
 missing=

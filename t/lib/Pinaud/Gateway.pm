@@ -35,6 +35,7 @@ package Pinaud::Gateway;
 #   upstream => 'https' or 'http'           how Pinterest is reached
 #   redis => { ... }                        of Pinaud::Redis
 #   redis_url => 'tcp'                      by its port, not its socket
+#   redis_url => 'redis://10.0.0.1'         by this
 #   users => { gateway => 'password', operator => '...' }   who nginx and
 #                                           pinaudctl are for Redis
 #   evil => 1                               Pinaud::EvilRedis between
@@ -135,10 +136,11 @@ sub store_url {
     my $self = shift;
 
     my $store = $self->{evil} // $self->{redis};
+    my $url = $self->{redis_url} // 'socket';
 
     return $store->tcp_url =~ s{//}{//gateway@}r if $self->{users};
-    return ($self->{redis_url} // '') eq 'tcp' ? $store->tcp_url
-        : $store->url;
+    return $url eq 'socket' ? $store->url
+        : $url eq 'tcp' ? $store->tcp_url : $url;
 }
 
 
