@@ -250,7 +250,7 @@ is_told('too large an outage allowance',
     emerg('value must be between 0 and 1000000 :2'));
 is_told('a zone that is too small', { http => 'pinaud_zone 4k;' },
     emerg('"pinaud_zone" of 4096 bytes is too small, it must '
-        . 'have at least 92k'));
+        . 'have at least 80k'));
 is_told('a zone of no size', { http => 'pinaud_zone big;' },
     emerg('"pinaud_zone" directive invalid value :2'));
 
@@ -438,7 +438,7 @@ is_told('a retry location needs no team', { locations =>
     "location \@r { pinaud_retry; $whole{verify} $whole{name} $pass }" },
     $ok);
 
-is_told('the smallest zone', { http => 'pinaud_zone 92k;' }, $ok);
+is_told('the smallest zone', { http => 'pinaud_zone 80k;' }, $ok);
 
 for my $host ('127.0.0.1', '127.9.9.9:81', '[::1]', 'unix:/s:', 'u') {
     is_told("http to $host", { verify => '', name => '', http =>
