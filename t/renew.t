@@ -1,0 +1,579 @@
+#!/usr/bin/perl
+
+# Copyright (C) the ngx_pinaud_module authors
+
+# A token that Pinterest refuses, or that is expired: a newer one is asked for,
+# requests wait for it and are sent once more, and no caller sees Pinterest's
+# 401. What the agent does is done here by hand.
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use JSON::PP ();
+use Pinaud::Check;
+use Pinaud::Gateway;
+use Pinaud::HTTP;
+use Pinaud::HTTP2;
+use Pinaud::Nginx;
+use Pinaud::Process;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+# pinaud_refresh_wait, in seconds, of most of the tests
+my $wait = 0.8;
+
+my $gw = Pinaud::Gateway->new(retry => 1, redis => { persist => 1 },
+    location => 'pinaud_refresh_wait ' . 1000 * $wait
+        . 'ms; pinaud_passthrough on;',
+    accounts => { account() => { limits => ['1000/1h'],
+        teams => { growth => [] } } },
+    proxy => { client_body_buffer_size => '4k', proxy_connect_timeout => '1s' },
+    nginx => { allow => [qr/pinaud: /] });
+
+my $path = create_path;
+my @growth = (team => 'growth');
+my $h2 = Pinaud::Nginx->has('http_v2_module');
+my $challenge = [['WWW-Authenticate', 'Bearer realm="Pinterest"']];
+
+# one that is edited, and one that comes in a temporary file
+
+my %bodies = (
+    'in memory' => [body(rule => { visitor_source_id => ['2617998078212'] }),
+        body(rule => { visitor_source_id => '2617998078212' })],
+    'in a file' => [(body(description => 'x' x 30000)) x 2],
+);
+
+
+# what is charged, and the token's version, as they should be
+my ($used, $version) = (0, 1);
+
+
+# What the account's bucket counts, until it is so many: giving back takes a
+# moment.
+
+sub used {
+    my ($exit, $text) = $gw->ctl('--json', 'usage', account);
+    my ($bucket) = grep { $_->{bucket} eq 'account' }
+        @{ JSON::PP::decode_json($text) };
+
+    return $bucket->{limits}[0]{used};
+}
+
+
+sub used_is {
+    my ($expected, $name) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    my $used;
+    wait_until(sub { ($used = used()) == $expected }, 2);
+    is $used, $expected, $name;
+}
+
+
+# The agent: what is wanted of it, and its answer.
+
+sub wanted { $gw->redis->cmd('HGET', 'pinaud:wanted', 'main') }
+sub forget { $gw->redis->cmd('DEL', 'pinaud:wanted') }
+
+
+sub wanted_is {
+    my ($expected, $name) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    my $wanted;
+    wait_until(sub { ($wanted = wanted() // '') eq $expected }, 2);
+    is $wanted, $expected, "$name: $expected is wanted";
+}
+
+
+sub renew {
+    $gw->{token} = $gw->sim->token(accounts => [account]);
+    $gw->must_ctl(qw(credential put main --access-token-file -),
+        qw(--expires-in 3600), \$gw->token);
+    forget();
+    $version++;
+}
+
+
+# A version that nobody used before it was revoked, and one that writes used.
+
+sub fresh { renew(); revoke() }
+
+
+sub worn {
+    created post($gw, $path, body(), @growth), 'it works';
+    $used++;
+    revoke();
+}
+
+
+# A request under way, of either protocol; its answer comes by ->().
+
+sub begin {
+    my ($to, $protocol, $body, %opt) = @_;
+
+    my $method = $opt{method} // 'POST';
+    my $target = $opt{path} // $path;
+
+    if ($protocol eq 'HTTP/2') {
+        my $c = Pinaud::HTTP2->connect($to);
+        my $id = $c->open($method, $target, body => $body, @growth, %opt);
+        return sub { $c->response($id) };
+    }
+
+    my $c = Pinaud::HTTP->connect($to);
+    $c->send(Pinaud::HTTP::head($method, $target, body => $body, @growth,
+        %opt) . ($body // ''));
+
+    return sub { my $r = $c->response; $c->close; $r };
+}
+
+
+sub revoke { $gw->sim->revoke($gw->token) }
+
+
+sub waits {
+    my ($to, $version, $name) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    my $answer = begin($to, 'HTTP/1.1', body());
+    wanted_is $version, $name;
+
+    return $answer;
+}
+
+
+# How long a refusal took.
+
+sub late {
+    my ($r, $name) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    cmp_ok $r->{elapsed}, '>=', $wait * 0.7, "$name: it waited";
+    cmp_ok $r->{elapsed}, '<', $wait + 1, "$name: and no longer";
+}
+
+
+sub early {
+    my ($r, $name) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    cmp_ok $r->{elapsed}, '<', $wait * 0.8, "$name: at once";
+}
+
+
+# a newer token comes: the same request once more, charged once
+
+
+for my $protocol ('HTTP/1.1', $h2 ? 'HTTP/2' : ()) {
+    for my $how (sort keys %bodies) {
+        my ($body, $forwarded) = @{ $bodies{$how} };
+        my $name = "$protocol, body $how";
+
+        created post($gw, $path, $body, @growth), "$name: it works at first";
+        $gw->arrived;
+        $used++;
+
+        revoke();
+        $gw->sim->fault(kind => 'unauthorized', headers => $challenge);
+        my $answer = begin($gw, $protocol, $body);
+        wanted_is "$version worked", $name;
+        used_is $used, "$name: not charged while it waits";
+        renew();
+
+        my $r = $answer->();
+        my @there = $gw->arrived;
+
+        created $r, "$name: it is there";
+        is $r->header('WWW-Authenticate'), undef, "$name: no challenge";
+        is scalar @there, 2, "$name: sent twice";
+        is $_->{body}, $forwarded, "$name: the same body" for @there;
+        like $there[1]{head}, qr/^Authorization: Bearer \Q${\$gw->token}\E\r/m,
+            "$name: with the newer token";
+        used_is ++$used, "$name: charged once";
+    }
+}
+
+my ($last) = ($gw->access_log)[-1];
+is $last->{upstream_status}, '401 : 200', 'the log has both';
+
+# a read, and another write whose body nginx keeps
+
+fresh();
+my $answer = begin($gw, 'HTTP/1.1', undef, method => 'GET');
+wanted_is "$version refused", 'a read';
+renew();
+is $answer->()->{status}, 200, 'a read goes again';
+
+fresh();
+my $large = '{"x": "' . 'y' x 20000 . '"}';
+$answer = begin($gw, 'HTTP/1.1', $large, method => 'PATCH',
+    path => '/v5/ad_accounts/' . account . '/campaigns');
+wanted_is "$version refused", 'another write';
+$gw->arrived;
+renew();
+is $answer->()->{status}, 200, 'another write goes again';
+is(($gw->arrived)[-1]{body}, $large, 'with its body');
+$used++;
+
+
+# what a version did before is told, of writes and reads apart
+
+renew();
+is get($gw, $path, @growth)->{status}, 200, 'a read works';
+$gw->sim->fault(kind => 'error', status => 503);
+is post($gw, $path, body(), @growth)->{status}, 503, 'Pinterest fails';
+$used++;
+revoke();
+$answer = waits($gw, "$version refused", 'writes never worked');
+my $read = begin($gw, 'HTTP/1.1', undef, method => 'GET');
+wanted_is "$version worked", 'reads did, which outweighs';
+renew();
+created $answer->(), 'the write is there';
+is $read->()->{status}, 200, 'and the read';
+$used++;
+
+
+# a second 401: 503, and yet a newer one is wanted
+
+worn();
+$gw->sim->fault(kind => 'unauthorized', headers => $challenge, times => 2);
+$answer = waits($gw, "$version worked", 'a first 401');
+$gw->arrived;
+renew();
+my $r = $answer->();
+refused $r, 'credential-unavailable', 'a second 401', retry => 'true';
+is $r->header('Retry-After'), 5, 'come again soon';
+is $r->header('RateLimit'), undef, 'what the limits told is not so any more';
+is $r->header('WWW-Authenticate'), undef, 'no challenge of either';
+is scalar($gw->arrived), 1, 'it was not sent a third time';
+wanted_is "$version refused", 'a second 401';
+used_is $used, 'neither is charged';
+
+
+# nobody brings a newer one
+
+fresh();
+$r = post($gw, $path, body(), @growth);
+refused $r, 'credential-unavailable', 'no agent', retry => 'true';
+late $r, 'no agent';
+is wanted(), "$version refused", 'it stays wanted';
+used_is $used, 'no agent: not charged';
+
+$r = post($gw, $path, body(), @growth, headers => ['Pinaud-Dry-Run: ?1']);
+is $r->json->{would}, 'forwarded', 'a dry run can not tell';
+
+
+# a person has to act: no waiting for that, nor asking
+
+for my $state (qw(needs-authorization wrong-client)) {
+    forget();
+    $gw->redis->cmd('HSET', 'pinaud:credential:{main}', state => $state);
+    $r = post($gw, $path, body(), @growth);
+    refused $r, 'credential-unavailable', $state, retry => 'false';
+    is $r->header('Retry-After'), 300, "$state: not soon";
+    early $r, $state;
+    is wanted(), undef, "$state: nothing is wanted";
+}
+
+$gw->redis->cmd('HSET', 'pinaud:credential:{main}', state => 'retrying');
+$answer = waits($gw, "$version refused", 'retrying');
+renew();
+created $answer->(), 'retrying: waits for it';
+is $gw->redis->cmd('HGET', 'pinaud:credential:{main}', 'state') // 'ok', 'ok',
+    'all is well again';
+$used++;
+
+# while it waits
+
+worn();
+$answer = waits($gw, "$version worked", 'a state that comes later');
+$gw->redis->cmd('HSET', 'pinaud:credential:{main}',
+    state => 'needs-authorization');
+$r = $answer->();
+refused $r, 'credential-unavailable', 'a state that comes later',
+    retry => 'false';
+early $r, 'a state that comes later';
+renew();
+
+
+# no retry location, and a body that went by
+
+my $alone = Pinaud::Gateway->new(with => $gw,
+    location => 'pinaud_passthrough on;');
+my $streams = Pinaud::Gateway->new(with => $gw, retry => 1,
+    location => 'pinaud_passthrough on; proxy_request_buffering off;');
+
+for my $case (['no retry location', $alone, 'POST', $path, body()],
+    ['a streamed body', $streams, 'PATCH',
+        '/v5/ad_accounts/' . account . '/campaigns', $large])
+{
+    my ($name, $to, $method, $target, $body) = @$case;
+
+    fresh();
+    $gw->arrived;
+    $gw->sim->fault(kind => 'unauthorized', headers => $challenge);
+
+    my $c = Pinaud::HTTP->connect($to);
+    $c->send(Pinaud::HTTP::head($method, $target, body => $body, @growth)
+        . substr $body, 0, length($body) / 2);
+    sleep 0.1;
+    $c->send(substr $body, length($body) / 2);
+
+    $r = $c->response;
+    refused $r, 'credential-unavailable', $name, retry => 'true';
+    early $r, $name;
+    is $r->header('WWW-Authenticate'), undef, "$name: no challenge";
+    is scalar($gw->arrived), 1, "$name: sent once";
+    wanted_is "$version refused", $name;
+    used_is $used, "$name: not charged";
+    renew();
+}
+
+created post($alone, $path, body(), @growth), 'the next finds the newer one';
+$used++;
+
+
+# a 401 of somebody else gets nothing
+
+my $guarded = Pinaud::Gateway->new(with => $gw, retry => 1,
+    location => 'pinaud_refresh_wait 200ms; auth_basic "the site";'
+        . 'auth_basic_user_file %%DIR%%/users;');
+$guarded->nginx->write('users', 'u:{PLAIN}p');
+$gw->arrived;
+$r = post($guarded, $path, body(), @growth);
+is $r->{status}, 401, 'a 401 of the site';
+is $r->header('WWW-Authenticate'), 'Basic realm="the site"',
+    'with its challenge';
+is scalar($gw->arrived), 0, 'gets nothing through';
+is wanted(), undef, 'and asks for nothing';
+
+revoke();
+$r = post($guarded, $path, body(), @growth,
+    headers => ['Authorization: Basic dTpw']);
+refused $r, 'credential-unavailable', 'behind the site\'s own check',
+    retry => 'true';
+renew();
+
+# an error_page that leads back to it does not make Pinterest's 401 the answer
+
+my $loops = Pinaud::Gateway->new(with => $gw, retry => 1,
+    location => 'pinaud_refresh_wait 0;',
+    server => 'recursive_error_pages on; proxy_intercept_errors on;'
+        . 'error_page 401 = @pinaud_retry;');
+$gw->sim->fault(kind => 'unauthorized', headers => $challenge, times => 2);
+$gw->arrived;
+$answer = begin($loops, 'HTTP/1.1', body());
+$r = $answer->();
+refused $r, 'credential-unavailable', 'pages that lead back', retry => 'true';
+is scalar($gw->arrived), 1, 'it was sent once';
+$gw->sim->clear_faults;
+
+
+# pinaud_refresh_wait 0: only what is there already
+
+$r = post($loops, $path, body(), @growth);
+created $r, 'no waiting where all is well';
+$used++;
+revoke();
+$r = post($loops, $path, body(), @growth);
+refused $r, 'credential-unavailable', 'no waiting', retry => 'true';
+early $r, 'no waiting';
+wanted_is "$version worked", 'no waiting';
+used_is $used, 'no waiting: not charged';
+renew();
+
+revoke();
+$gw->sim->fault(kind => 'delay', seconds => 0.5, path => 'audiences');
+$answer = begin($loops, 'HTTP/1.1', body());
+$gw->arrived;
+wait_until(sub { scalar $gw->arrived }, 2);
+renew();
+created $answer->(), 'no waiting: a newer one was there';
+$used++;
+
+
+# an expired token is never sent, nor charged for
+
+sub expire {
+    renew();
+    $gw->redis->cmd('HSET', 'pinaud:credential:{main}',
+        expires => int time() - 1);
+    $gw->arrived;
+}
+
+
+for my $protocol ('HTTP/1.1', $h2 ? 'HTTP/2' : ()) {
+    expire();
+    $answer = begin($gw, $protocol, body());
+    wanted_is "$version expired", "expired, $protocol";
+    is scalar($gw->arrived), 0, 'nothing is sent';
+    renew();
+    created $answer->(), "expired, $protocol: it is there";
+    is scalar($gw->arrived), 1, "expired, $protocol: sent once";
+    used_is ++$used, "expired, $protocol: charged once";
+}
+
+expire();
+$r = post($gw, $path, body(), @growth);
+refused $r, 'credential-unavailable', 'expired, no agent', retry => 'true';
+late $r, 'expired, no agent';
+$r = get($gw, $path, @growth);
+refused $r, 'credential-unavailable', 'expired, a read', read => 1;
+$r = post($loops, $path, body(), @growth);
+refused $r, 'credential-unavailable', 'expired, no waiting', retry => 'true';
+early $r, 'expired, no waiting';
+
+$answer = waits($gw, "$version expired", 'a newer one that is expired, too');
+$gw->redis->cmd('HSET', 'pinaud:credential:{main}', version => ++$version);
+wanted_is "$version expired", 'a newer one that is expired, too';
+refused $answer->(), 'credential-unavailable',
+    'a newer one that is expired, too';
+used_is $used, 'no charge for any of them';
+is scalar($gw->arrived), 0, 'and none was sent';
+
+$answer = begin($gw, 'HTTP/1.1', body());
+wanted_is "$version expired", 'the credential goes';
+$gw->redis->cmd('HDEL', 'pinaud:credential:{main}', 'version', 'token');
+$r = $answer->();
+refused $r, 'credential-unavailable', 'the credential goes', retry => 'false';
+early $r, 'the credential goes';
+$gw->redis->cmd('HSET', 'pinaud:credential:{main}', version => $version);
+renew();
+
+
+# a client that leaves
+
+for my $protocol ('HTTP/1.1', $h2 ? 'HTTP/2' : ()) {
+    fresh();
+
+    my $c = $protocol eq 'HTTP/2' ? Pinaud::HTTP2->connect($gw)
+        : Pinaud::HTTP->connect($gw);
+    my $id = $protocol eq 'HTTP/2'
+        ? $c->open('POST', $path, body => body(), @growth)
+        : $c->send(Pinaud::HTTP::head('POST', $path, body => body(), @growth)
+            . body());
+
+    wanted_is "$version refused", "a client of $protocol";
+    $protocol eq 'HTTP/2' ? $c->reset($id) && $c->ping : $c->abort;
+
+    ok wait_until(sub { my $line = ($gw->access_log)[-1];
+        $line->{status} == 499 && $line->{outcome} eq 'abandoned' }, 2),
+        "$protocol: who leaves is let go"
+        or diag explain +($gw->access_log)[-1];
+
+    $gw->arrived;
+    renew();
+    sleep 0.3;
+    is scalar($gw->arrived), 0, "$protocol: nothing more is sent";
+    used_is $used, "$protocol: nothing is charged";
+}
+
+
+# the second attempt does not get through: what was sent of the first is not
+# what it is charged for
+
+fresh();
+$answer = waits($gw, "$version refused", 'Pinterest is gone');
+$gw->sim->refuse;
+renew();
+refused $answer->(), 'upstream-unreachable', 'Pinterest is gone';
+$gw->sim->accept;
+used_is $used, 'Pinterest is gone: not charged';
+
+
+# nginx reloads, and quits
+
+for my $how (qw(reload quit)) {
+    fresh();
+    $answer = waits($gw, "$version refused", $how);
+
+    my $pid = $gw->nginx->{pid};
+    $how eq 'reload' ? $gw->nginx->reload : kill 'QUIT', $pid;
+    sleep 0.3;
+    renew();
+    $r = $answer->();
+    created $r, "$how: who waits is served";
+    $used++;
+
+    if ($how eq 'quit') {
+        ok wait_until(sub { !alive($pid) }, 5), 'quit: it ends';
+        $gw->nginx->stop;
+        $gw->nginx->start;
+    }
+}
+
+created post($gw, $path, body(), @growth), 'after a new start';
+$used++;
+
+
+# Redis dies
+
+revoke();
+$answer = waits($gw, "$version worked", 'Redis dies');
+$gw->redis->kill;
+sleep 0.2;
+$gw->redis->start;
+renew();
+created $answer->(), 'Redis dies, and comes back: who waits is served';
+$used++;
+
+worn();
+$answer = waits($gw, "$version worked", 'Redis stays away');
+$gw->redis->kill;
+$r = $answer->();
+refused $r, 'credential-unavailable', 'Redis stays away', retry => 'true';
+late $r, 'Redis stays away';
+$gw->redis->start;
+wait_until(sub { $gw->health->{status} == 200 }, 5);
+renew();
+created post($gw, $path, body(), @growth), 'Redis is back';
+used_is ++$used, 'every request was charged once';
+
+
+# the metrics, of a gateway that begins, and as they change
+
+my $fresh = Pinaud::Gateway->new(with => $gw);
+
+
+sub state_is {
+    my ($state, $seconds) = @_;
+
+    $gw->redis->cmd('HSET', 'pinaud:credential:{main}', state => $state);
+
+    ok wait_until(sub {
+        get($fresh, $path, @growth);
+        sleep 0.1;
+        ($fresh->status->json->{credentials}{main}{state} // '') eq $state;
+    }, $seconds), "the state is $state";
+}
+
+
+$gw->redis->cmd('HSET', 'pinaud:credential:{main}',
+    refresh_expires => 1900000000);
+my $expires = $gw->redis->cmd('HGET', 'pinaud:credential:{main}', 'expires');
+state_is 'ok', 1;
+state_is 'retrying', 9;
+
+my $metrics = $fresh->metrics;
+is $metrics->{'pinaud_credential_access_token_expiry_timestamp_seconds'
+    . '{credential="main"}'}, $expires, 'expiry of the access token';
+is $metrics->{'pinaud_credential_refresh_token_expiry_timestamp_seconds'
+    . '{credential="main"}'}, 1900000000, 'expiry of the refresh token';
+is_deeply { map { /state="(.+)"/ ? ($1 => $metrics->{$_}) : () }
+    grep { /^pinaud_credential_state\{credential="main"/ } keys %$metrics },
+    { ok => 0, retrying => 1, 'needs-authorization' => 0,
+        'wrong-client' => 0 }, 'state';
+is_deeply $fresh->status->json->{credentials}, { main => {
+    access_token_expires => $expires, refresh_token_expires => 1900000000,
+    state => 'retrying' } }, 'the same as JSON';
+
+finish();
