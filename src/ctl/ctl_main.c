@@ -42,6 +42,10 @@ const ctl_option_t  ctl_globals[] = {
       .env = "PINAUD_REDIS_PASSWORD_FILE",
       .help = "the password of Redis's user" },
 
+    { .name = "redis-sentinel-password-file", .arg = "FILE",
+      .env = "PINAUD_REDIS_SENTINEL_PASSWORD_FILE",
+      .help = "the sentinels' password" },
+
     { .name = "redis-ca-file", .arg = "FILE", .env = "PINAUD_REDIS_CA_FILE",
       .help = "who signed Redis's certificate, with rediss://" },
 

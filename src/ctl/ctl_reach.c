@@ -12,7 +12,8 @@
 
 
 static int ctl_reach_words(ctl_t *ctl, pinaud_reach_t *reach);
-static int ctl_reach_password(ctl_t *ctl, ctl_store_t *store);
+static int ctl_reach_password(ctl_t *ctl, const char *option,
+    ctl_password_t *password);
 static int ctl_reach_tls(ctl_t *ctl, ctl_store_t *store);
 
 
@@ -28,7 +29,19 @@ ctl_reach_read(ctl_t *ctl, ctl_store_t *store)
     }
 
     if (rc == CTL_DONE) {
-        rc = ctl_reach_password(ctl, store);
+        rc = ctl_reach_password(ctl, "redis-password-file", &store->password);
+    }
+
+    if (rc == CTL_DONE && store->reach.mode == PINAUD_REACH_SENTINEL) {
+        rc = ctl_reach_password(ctl, "redis-sentinel-password-file",
+                                &store->sentinel_password);
+    }
+
+    if (rc == CTL_DONE && store->reach.urls[0].user[0]
+        && store->password.len == 0)
+    {
+        rc = ctl_fail(CTL_USAGE, "the user in --redis has no password: "
+                      "tell it by --redis-password-file FILE");
     }
 
     return rc;
@@ -52,9 +65,9 @@ ctl_reach_words(ctl_t *ctl, pinaud_reach_t *reach)
         return ctl_fail(CTL_USAGE, "--redis: %s", error);
     }
 
-    if (reach->mode != PINAUD_REACH_STANDALONE) {
+    if (reach->mode == PINAUD_REACH_CLUSTER) {
         return ctl_fail(CTL_USAGE, "--redis: this version does not reach "
-                        "Redis by a sentinel or in a cluster yet");
+                        "Redis in a cluster yet");
     }
 
     return CTL_DONE;
@@ -62,28 +75,24 @@ ctl_reach_words(ctl_t *ctl, pinaud_reach_t *reach)
 
 
 static int
-ctl_reach_password(ctl_t *ctl, ctl_store_t *store)
+ctl_reach_password(ctl_t *ctl, const char *option, ctl_password_t *password)
 {
     int          rc;
-    char        *password;
+    char        *text;
+    size_t       len;
     const char  *path;
 
-    path = ctl_setting(ctl, "redis-password-file");
+    path = ctl_setting(ctl, option);
 
     if (path == NULL) {
-        if (store->reach.urls[0].user[0] == '\0') {
-            return CTL_DONE;
-        }
-
-        return ctl_fail(CTL_USAGE, "the user in --redis has no password: "
-                        "tell it by --redis-password-file FILE");
+        return CTL_DONE;
     }
 
-    rc = ctl_secret_read(ctl, "redis-password-file", path, &password,
-                         &store->password_len);
+    rc = ctl_secret_read(ctl, option, path, &text, &len);
 
     if (rc == CTL_DONE) {
-        memcpy(store->password, password, store->password_len);
+        memcpy(password->text, text, len);
+        password->len = len;
     }
 
     return rc;

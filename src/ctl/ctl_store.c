@@ -16,15 +16,17 @@
 #define CTL_STORE_CODE  24             /* the first word of an error */
 
 
-static int ctl_store_connect(ctl_t *ctl, const pinaud_url_t *url);
+static const char *ctl_store_refusal(ctl_t *ctl, const char *name,
+    const ctl_words_t *words, const redisReply *reply);
 static const char *ctl_store_hint(const char *code);
 
 
 int
 ctl_store_open(ctl_t *ctl)
 {
-    int           rc;
-    ctl_store_t  *store;
+    int            rc;
+    const char    *why;
+    ctl_store_t   *store;
 
     store = calloc(1, sizeof(ctl_store_t));
 
@@ -37,8 +39,21 @@ ctl_store_open(ctl_t *ctl)
 
     rc = ctl_reach_read(ctl, store);
 
-    return (rc == CTL_DONE) ? ctl_store_connect(ctl, &store->reach.urls[0])
-                            : rc;
+    if (rc != CTL_DONE) {
+        return rc;
+    }
+
+    if (store->reach.mode == PINAUD_REACH_SENTINEL) {
+        rc = ctl_sentinel_open(ctl, &why);
+
+    } else {
+        rc = ctl_store_connect(ctl, &store->link, &store->reach.urls[0],
+                               &store->password, &why);
+    }
+
+    ctl->redis_name = store->link.name;
+
+    return (rc == 0) ? CTL_DONE : ctl_fail(CTL_STORE, "%s", why);
 }
 
 
@@ -61,36 +76,30 @@ ctl_store_close(ctl_t *ctl)
 }
 
 
-/* Connects, and makes us known. */
-
-static int
-ctl_store_connect(ctl_t *ctl, const pinaud_url_t *url)
+int
+ctl_store_connect(ctl_t *ctl, ctl_link_t *link, const pinaud_url_t *url,
+    const ctl_password_t *password, const char **why)
 {
-    int           rc;
-    ctl_store_t  *store;
     ctl_words_t  *words;
 
-    store = ctl->store;
-    rc = ctl_link_open(&store->link, url, url->tls ? &store->tls : NULL);
-
-    ctl->redis_name = store->link.name;
-
-    if (rc != 0) {
-        return ctl_fail(CTL_STORE, "cannot connect to Redis at %s: %s",
-                        ctl->redis_name, store->link.error);
+    if (ctl_link_open(link, url, url->tls ? &ctl->store->tls : NULL) != 0) {
+        *why = ctl_format(ctl, "cannot connect to Redis at %s: %s",
+                          link->name, link->error);
+        return -1;
     }
 
-    if (store->password_len) {
+    if (password->len) {
         words = ctl_words(ctl, "AUTH", NULL);
 
         if (url->user[0]) {
             ctl_word(ctl, words, url->user);
         }
 
-        ctl_word_bytes(ctl, words, store->password, store->password_len);
+        ctl_word_bytes(ctl, words, password->text, password->len);
 
-        if (ctl_ask(ctl, words, REDIS_REPLY_STATUS) == NULL) {
-            return CTL_STORE;
+        if (ctl_store_talk(ctl, link, words, REDIS_REPLY_STATUS, why) == NULL)
+        {
+            return -1;
         }
     }
 
@@ -98,12 +107,13 @@ ctl_store_connect(ctl_t *ctl, const pinaud_url_t *url)
         words = ctl_words(ctl, "SELECT", ctl_format(ctl, "%u", url->db),
                           NULL);
 
-        if (ctl_ask(ctl, words, REDIS_REPLY_STATUS) == NULL) {
-            return CTL_STORE;
+        if (ctl_store_talk(ctl, link, words, REDIS_REPLY_STATUS, why) == NULL)
+        {
+            return -1;
         }
     }
 
-    return CTL_DONE;
+    return 0;
 }
 
 
@@ -168,15 +178,41 @@ redisReply *
 ctl_ask(ctl_t *ctl, ctl_words_t *words, int type)
 {
     redisReply  *reply;
+    const char  *why;
 
-    if (ctl_store_send(ctl, words) != CTL_DONE) {
+    reply = ctl_store_talk(ctl, &ctl->store->link, words, type, &why);
+
+    if (reply == NULL) {
+        ctl_fail(CTL_STORE, "%s", why);
+    }
+
+    return reply;
+}
+
+
+redisReply *
+ctl_store_talk(ctl_t *ctl, ctl_link_t *link, const ctl_words_t *words,
+    int type, const char **why)
+{
+    redisReply  *reply;
+
+    reply = NULL;
+
+    if (ctl_link_send(link, words->argc, words->argv, words->lens) == 0) {
+        reply = ctl_link_receive(link);
+    }
+
+    if (reply == NULL) {
+        *why = ctl_format(ctl, "Redis at %s: %s", link->name, link->error);
         return NULL;
     }
 
-    reply = ctl_store_receive(ctl);
+    ctl_own(ctl, reply);
 
-    if (reply != NULL && reply->type != type) {
-        ctl_store_refused(ctl, words, reply);
+    if (type == CTL_ANY ? reply->type == REDIS_REPLY_ERROR
+                        : reply->type != type)
+    {
+        *why = ctl_store_refusal(ctl, link->name, words, reply);
         return NULL;
     }
 
@@ -214,13 +250,22 @@ ctl_store_receive(ctl_t *ctl)
 }
 
 
+int
+ctl_store_refused(ctl_t *ctl, const ctl_words_t *words,
+    const redisReply *reply)
+{
+    return ctl_fail(CTL_STORE, "%s", ctl_store_refusal(ctl, ctl->redis_name,
+                                                       words, reply));
+}
+
+
 /*
  * Of an error only its first word is told: what follows repeats arguments,
  * or is whatever a server says.
  */
 
-int
-ctl_store_refused(ctl_t *ctl, const ctl_words_t *words,
+static const char *
+ctl_store_refusal(ctl_t *ctl, const char *name, const ctl_words_t *words,
     const redisReply *reply)
 {
     char         code[CTL_STORE_CODE];
@@ -240,9 +285,9 @@ ctl_store_refused(ctl_t *ctl, const ctl_words_t *words,
     }
 
     if (reply->type != REDIS_REPLY_ERROR) {
-        return ctl_fail(CTL_STORE, "Redis at %s answers %s%s%s with something "
-                        "that is no such answer", ctl->redis_name, verb,
-                        *subject ? " " : "", subject);
+        return ctl_format(ctl, "Redis at %s answers %s%s%s with something "
+                          "that is no such answer", name, verb,
+                          *subject ? " " : "", subject);
     }
 
     len = strspn(reply->str, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
@@ -255,9 +300,9 @@ ctl_store_refused(ctl_t *ctl, const ctl_words_t *words,
         code[len] = '\0';
     }
 
-    return ctl_fail(CTL_STORE, "Redis at %s refuses %s%s%s: %s%s",
-                    ctl->redis_name, verb, *subject ? " " : "", subject, code,
-                    ctl_store_hint(code));
+    return ctl_format(ctl, "Redis at %s refuses %s%s%s: %s%s", name, verb,
+                      *subject ? " " : "", subject, code,
+                      ctl_store_hint(code));
 }
 
 

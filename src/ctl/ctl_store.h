@@ -23,13 +23,19 @@ struct ctl_words_s {
 };
 
 
+typedef struct {
+    char              text[CTL_SECRET_MAX + 1];
+    size_t            len;             /* 0: there is none */
+} ctl_password_t;
+
+
 /* It outlives what a command's pool holds. */
 
 struct ctl_store_s {
     pinaud_reach_t    reach;
     ctl_tls_t         tls;             /* with rediss:// */
-    char              password[CTL_SECRET_MAX + 1];
-    size_t            password_len;    /* 0: none */
+    ctl_password_t    password;
+    ctl_password_t    sentinel_password;
     ctl_link_t        link;
 };
 
@@ -46,11 +52,30 @@ int ctl_store_refused(ctl_t *ctl, const ctl_words_t *words,
 /* Tells that the connection failed, and why. */
 int ctl_store_lost(ctl_t *ctl);
 
+/*
+ * Connects, and makes us known. Returns 0, or -1 with the reason; the link is
+ * to be closed in both cases.
+ */
+int ctl_store_connect(ctl_t *ctl, ctl_link_t *link, const pinaud_url_t *url,
+    const ctl_password_t *password, const char **why);
+
+#define CTL_ANY  0                     /* reply but an error */
+
+/* Asks one server, and expects this type of reply; NULL with the reason. */
+redisReply *ctl_store_talk(ctl_t *ctl, ctl_link_t *link,
+    const ctl_words_t *words, int type, const char **why);
+
 
 /* ctl_reach.c */
 
 /* Reads the settings that tell where the store is and who we are. */
 int ctl_reach_read(ctl_t *ctl, ctl_store_t *store);
+
+
+/* ctl_sentinel.c */
+
+/* Connects to the master that the sentinels tell. Returns as connect. */
+int ctl_sentinel_open(ctl_t *ctl, const char **why);
 
 
 #endif /* _CTL_STORE_H_INCLUDED_ */
