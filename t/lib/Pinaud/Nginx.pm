@@ -10,6 +10,7 @@ package Pinaud::Nginx;
 #       events => '...',            directives inside events {}
 #       conf => '...',              instead of these: the whole file
 #       workers => 2,               1 unless told
+#       connections => 4096,        of a worker, 1024 unless told
 #       master => 0,                one process only
 #       debug => 1,                 error.log at debug instead of info
 #       load => 0,                  without load_module
@@ -166,7 +167,7 @@ env UBSAN_OPTIONS;
 env LSAN_OPTIONS;
 $env@{[ $self->{main} // '' ]}
 events {
-    worker_connections 1024;
+    worker_connections @{[ $self->{connections} // 1024 ]};
     @{[ $self->{events} // '' ]}
 }
 

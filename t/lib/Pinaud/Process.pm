@@ -11,6 +11,8 @@ package Pinaud::Process;
 #   stop_process($pid, 'TERM', 5);    waits; KILL after 5 s
 #   wait_until(sub { ... }, 5) or die "...";
 #   my ($exit, $output) = run_command([@command], input => 'bytes');
+#   more_files(4000);                 begins the program anew, where it may not
+#                                     have so many descriptors open
 #   sweep();                          folders of processes that were killed
 #
 # Children end when their parent does, however it ends: an END block stops
@@ -30,7 +32,7 @@ use POSIX ();
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(temp_dir free_port spawn daemon stop_process wait_until
-    run_command alive slurp spew project_dir sweep);
+    run_command alive slurp spew project_dir sweep more_files);
 
 my $main = $$;
 my (%children, $root, %names, @reserved);
@@ -48,6 +50,20 @@ sub project_dir {
     my $here = __FILE__;
     $here =~ s{[^/]+$}{};
     return Cwd::realpath(($here || './') . '../../..');
+}
+
+
+sub more_files {
+    my $n = shift;
+
+    my $there = `exec 2>&1; ulimit -n`;
+    return if $there =~ /unlimited/ || $there >= $n;
+
+    die "ulimit -n: $n can't be had\n" if $ENV{PINAUD_MORE_FILES};
+    $ENV{PINAUD_MORE_FILES} = 1;
+
+    exec '/bin/sh', '-c', "ulimit -n $n; exec \"\$@\"", 'sh', $^X,
+        (map { "-I$_" } @INC), $0, @ARGV or die "exec: $!";
 }
 
 
