@@ -462,10 +462,12 @@ extern const ctl_command_t  ctl_policy_commands[];
 extern const ctl_command_t  ctl_usage_commands[];
 extern const ctl_command_t  ctl_cooldown_commands[];
 extern const ctl_command_t  ctl_validate_commands[];
+extern const ctl_command_t  ctl_agent_commands[];
 
 int ctl_credential_put(ctl_t *ctl);
 int ctl_credential_list(ctl_t *ctl);
 int ctl_credential_show(ctl_t *ctl);
+int ctl_credential_refresh(ctl_t *ctl);
 
 
 #endif /* _CTL_H_INCLUDED_ */

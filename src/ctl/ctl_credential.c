@@ -45,6 +45,17 @@ static const ctl_option_t  ctl_put_table[] = {
 };
 
 
+static const ctl_option_t  ctl_refresh_table[] = {
+
+    { .name = "force",
+      .help = "take over an attempt whose host is gone for good" },
+
+    { .name = "wait", .arg = "T", .help = "for how long; 30s" },
+
+    { .name = NULL }
+};
+
+
 const ctl_command_t  ctl_credential_commands[] = {
 
     { .noun = "credential", .verb = "put", .args = "NAME",
@@ -79,6 +90,13 @@ const ctl_command_t  ctl_credential_commands[] = {
       .details =
 "No token is ever shown. With a seal key file, whether it opens the token is\n"
 "checked and a fingerprint told: the first digits of the token's SHA-256." },
+
+    { .noun = "credential", .verb = "refresh", .args = "NAME",
+      .min = 1, .max = 1, .options = ctl_refresh_table,
+      .handler = ctl_credential_refresh,
+      .summary = "Have an agent fetch a new access token now",
+      .details =
+"Asks the agents, and waits for the new version or for why there is none." },
 
     { .noun = "credential", .verb = "delete", .args = "NAME",
       .min = 1, .max = 1, .handler = ctl_credential_delete,

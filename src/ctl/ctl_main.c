@@ -29,6 +29,7 @@ const ctl_command_t  *const ctl_nouns[] = {
     ctl_usage_commands,
     ctl_cooldown_commands,
     ctl_validate_commands,
+    ctl_agent_commands,
     NULL
 };
 

@@ -1,0 +1,555 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * "pinaudctl agent": keeps tokens fresh.
+ */
+
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <sys/signalfd.h>
+#include "ctl_agent.h"
+
+
+#define CTL_AGENT_JOURNAL   "/var/lib/pinaud"
+#define CTL_AGENT_TAKEOVER  600000     /* ms, as all of these */
+#define CTL_AGENT_SCAN      5000
+#define CTL_AGENT_WISHES    200
+#define CTL_AGENT_LOST      10000      /* between attempts to connect */
+
+
+static int ctl_agent(ctl_t *ctl);
+static int ctl_agent_open(ctl_agent_t *agent);
+static int ctl_agent_takeover(ctl_agent_t *agent);
+static int ctl_agent_journal(ctl_agent_t *agent);
+static int ctl_agent_signals(ctl_agent_t *agent);
+static void ctl_agent_host(ctl_agent_t *agent);
+static void ctl_agent_recall(void *data, const ctl_entry_t *entry);
+static int ctl_agent_run(ctl_agent_t *agent);
+static int ctl_agent_idle(ctl_agent_t *agent);
+static int ctl_agent_once_done(ctl_agent_t *agent);
+static int ctl_agent_needs_person(ctl_agent_t *agent);
+static int ctl_agent_work(ctl_agent_t *agent);
+static int ctl_agent_connect(ctl_agent_t *agent);
+static void ctl_agent_lost(ctl_agent_t *agent);
+static int ctl_agent_wait(ctl_agent_t *agent);
+static void ctl_agent_signal(ctl_agent_t *agent);
+static void ctl_agent_close(ctl_agent_t *agent);
+
+
+static const ctl_option_t  ctl_agent_table[] = {
+
+    { .name = "once", .help = "refresh what is due, and end" },
+
+    { .name = "journal", .arg = "DIR",
+      .help = "$STATE_DIRECTORY, or " CTL_AGENT_JOURNAL },
+
+    { .name = "takeover", .arg = "T",
+      .help = "age of another's attempt that may be taken over; 10m" },
+
+    CTL_OAUTH_OPTIONS,
+
+    { .name = NULL }
+};
+
+
+const ctl_command_t  ctl_agent_commands[] = {
+
+    { .noun = "agent", .args = "", .options = ctl_agent_table,
+      .handler = ctl_agent,
+      .summary = "Keep tokens fresh, as a service",
+      .details =
+"Refreshes each credential that has a refresh token, after 80 to 90 % of the\n"
+"token's lifetime, and at once where a gateway asks. Any number may run, each\n"
+"with a journal of its own: a folder that outlives restarts. The log goes to\n"
+"stderr, a JSON line an event; \"alarm\" is true where a person is needed." },
+
+    { .noun = NULL }
+};
+
+
+static int
+ctl_agent(ctl_t *ctl)
+{
+    int          rc;
+    ctl_agent_t  agent;
+
+    memset(&agent, 0, sizeof(ctl_agent_t));
+    agent.ctl = ctl;
+    agent.signals = -1;
+    agent.once = (ctl_given(ctl, "once") != NULL);
+
+    rc = ctl_agent_open(&agent);
+
+    if (rc == CTL_DONE) {
+        rc = ctl_agent_log_open(&agent);
+    }
+
+    if (rc == CTL_DONE) {
+        ctl_agent_log(&agent, "started", NULL,
+                      json_pack("{s:s, s:s}", "host", agent.host, "journal",
+                                ctl_journal_id(agent.journal)));
+
+        rc = ctl_agent_run(&agent);
+
+        ctl_agent_log(&agent, "stopped", NULL, NULL);
+        ctl_agent_log_close(&agent);
+    }
+
+    ctl_agent_close(&agent);
+
+    return rc;
+}
+
+
+static int
+ctl_agent_open(ctl_agent_t *agent)
+{
+    int  rc;
+
+    ctl_agent_host(agent);
+
+    rc = ctl_keyring_master(agent->ctl, &agent->ring);
+
+    if (rc == CTL_DONE) {
+        rc = ctl_oauth_open(agent->ctl, &agent->oauth);
+    }
+
+    if (rc == CTL_DONE) {
+        rc = ctl_agent_takeover(agent);
+    }
+
+    if (rc == CTL_DONE) {
+        rc = ctl_agent_signals(agent);
+    }
+
+    return (rc == CTL_DONE) ? ctl_agent_journal(agent) : rc;
+}
+
+
+static int
+ctl_agent_takeover(ctl_agent_t *agent)
+{
+    int          rc;
+    const char  *text;
+
+    agent->takeover = CTL_AGENT_TAKEOVER;
+    text = ctl_given(agent->ctl, "takeover");
+    rc = text ? ctl_duration("takeover", text, &agent->takeover) : CTL_DONE;
+
+    /* its owner may still have the call in flight */
+
+    if (rc == CTL_DONE
+        && agent->takeover < 2 * ctl_oauth_longest(agent->oauth))
+    {
+        return ctl_fail(CTL_USAGE, "--takeover has to be four times as long "
+                        "as --timeout at least");
+    }
+
+    return rc;
+}
+
+
+static int
+ctl_agent_journal(ctl_agent_t *agent)
+{
+    char         error[CTL_JOURNAL_ERROR];
+    const char  *dir;
+
+    dir = ctl_given(agent->ctl, "journal");
+
+    if (dir == NULL) {
+        dir = getenv("STATE_DIRECTORY");
+    }
+
+    if (dir == NULL || *dir == '\0') {
+        dir = CTL_AGENT_JOURNAL;
+    }
+
+    if (ctl_journal_open(&agent->journal, dir, agent->ring, error) != 0) {
+        return ctl_fail(CTL_REFUSED, "journal %s", error);
+    }
+
+    return CTL_DONE;
+}
+
+
+static int
+ctl_agent_signals(ctl_agent_t *agent)
+{
+    sigset_t  set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+
+    if (sigprocmask(SIG_BLOCK, &set, NULL) == 0) {
+        agent->signals = signalfd(-1, &set, SFD_CLOEXEC|SFD_NONBLOCK);
+    }
+
+    return agent->signals != -1 ? CTL_DONE
+                                : ctl_fail(CTL_REFUSED, "signals: %s",
+                                           strerror(errno));
+}
+
+
+static void
+ctl_agent_host(ctl_agent_t *agent)
+{
+    char  *p;
+
+    if (gethostname(agent->host, sizeof(agent->host)) != 0) {
+        agent->host[0] = '\0';
+    }
+
+    agent->host[sizeof(agent->host) - 1] = '\0';
+
+    for (p = agent->host; *p; p++) {
+        if (!pinaud_is_name((unsigned char *) p, 1) || *p == '@') {
+            *p = '-';
+        }
+    }
+
+    if (agent->host[0] == '\0') {
+        memcpy(agent->host, "unnamed", sizeof("unnamed"));
+    }
+}
+
+
+static void
+ctl_agent_recall(void *data, const ctl_entry_t *entry)
+{
+    ctl_agent_t             *agent;
+    ctl_agent_credential_t  *one;
+
+    agent = data;
+
+    one = ctl_agent_find(agent, entry->name, 1);
+    one->entry = *entry;
+
+    ctl_attempt_recall(agent, one);
+}
+
+
+static int
+ctl_agent_run(ctl_agent_t *agent)
+{
+    int   rc;
+    char  error[CTL_JOURNAL_ERROR];
+
+    if (ctl_journal_read(agent->journal, ctl_agent_recall, agent, error)
+        != 0)
+    {
+        ctl_agent_log(agent, "journal", NULL,
+                      json_pack("{s:s, s:b}", "message", error, "alarm", 1));
+        return CTL_REFUSED;
+    }
+
+    agent->start = ctl_pool_mark(agent->ctl);
+
+    for ( ;; ) {
+
+        if (!agent->stopping || ctl_oauth_calls(agent->oauth)) {
+            rc = ctl_agent_idle(agent);
+
+            if (agent->once && !agent->connected
+                && ctl_oauth_calls(agent->oauth) == 0)
+            {
+                return CTL_STORE;
+            }
+
+            if (rc != CTL_DONE) {
+                ctl_agent_lost(agent);
+            }
+        }
+
+        if (ctl_oauth_calls(agent->oauth) == 0
+            && (agent->stopping || ctl_agent_once_done(agent)))
+        {
+            break;
+        }
+
+        if (ctl_agent_wait(agent) != CTL_DONE) {
+            ctl_agent_lost(agent);
+        }
+    }
+
+    return (agent->once && ctl_agent_needs_person(agent)) ? CTL_REFUSED
+                                                          : CTL_DONE;
+}
+
+
+/* What there is to do between calls; memory of a turn goes with it. */
+
+static int
+ctl_agent_idle(ctl_agent_t *agent)
+{
+    int           rc;
+    ctl_block_t  *mark;
+
+    if (!agent->connected && ctl_agent_connect(agent) != CTL_DONE) {
+        return CTL_DONE;
+    }
+
+    if (agent->stopping) {
+        return CTL_DONE;
+    }
+
+    mark = ctl_pool_mark(agent->ctl);
+    rc = ctl_agent_work(agent);
+
+    if (rc != CTL_DONE) {
+        return rc;
+    }
+
+    ctl_pool_release(agent->ctl, mark);
+
+    /* one that connects but does not do its work is still lost */
+
+    if (agent->lost != 0) {
+        agent->lost = 0;
+        ctl_agent_log(agent, "store is back", NULL, NULL);
+    }
+
+    return CTL_DONE;
+}
+
+
+static int
+ctl_agent_work(ctl_agent_t *agent)
+{
+    int       rc;
+    uint64_t  clock;
+
+    clock = ctl_agent_clock();
+    rc = CTL_DONE;
+
+    if (agent->scan_at <= clock) {
+        agent->scan_at = clock + CTL_AGENT_SCAN;
+        rc = ctl_agent_scan(agent);
+    }
+
+    if (rc == CTL_DONE && agent->wishes_at <= clock) {
+        agent->wishes_at = clock + CTL_AGENT_WISHES;
+        rc = ctl_agent_wishes(agent);
+    }
+
+    return (rc == CTL_DONE) ? ctl_agent_waiting(agent) : rc;
+}
+
+
+/* Everything is tried that is due, and the store has what was brought. */
+
+static int
+ctl_agent_once_done(ctl_agent_t *agent)
+{
+    unsigned                       i;
+    const ctl_agent_credential_t  *one;
+
+    if (!agent->once || !agent->connected) {
+        return 0;
+    }
+
+    for (i = 0; i < agent->n; i++) {
+        one = agent->all[i];
+
+        if (one->waiting || (one->room != NULL && !one->kept)) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static int
+ctl_agent_needs_person(ctl_agent_t *agent)
+{
+    unsigned  i;
+
+    for (i = 0; i < agent->n; i++) {
+        if (agent->all[i]->attention || agent->all[i]->locked) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/*
+ * Not while calls are in flight: their answers would have to wait for a Redis
+ * that does not answer.
+ */
+
+static int
+ctl_agent_connect(ctl_agent_t *agent)
+{
+    if (agent->connect_at > ctl_agent_clock()
+        || ctl_oauth_calls(agent->oauth) != 0)
+    {
+        return CTL_STORE;
+    }
+
+    if (ctl_store_open(agent->ctl) != CTL_DONE) {
+        ctl_agent_lost(agent);
+        return CTL_STORE;
+    }
+
+    agent->connected = 1;
+    agent->scan_at = 0;
+    agent->wishes_at = 0;
+
+    return CTL_DONE;
+}
+
+
+static void
+ctl_agent_lost(ctl_agent_t *agent)
+{
+    uint64_t  wait;
+
+    if (agent->lost++ == 0) {
+        ctl_agent_log(agent, "store is lost", NULL,
+                      json_pack("{s:s}", "message", agent->message));
+    }
+
+    agent->connected = 0;
+
+    ctl_store_close(agent->ctl);
+    ctl_pool_release(agent->ctl, agent->start);
+
+    wait = ctl_backoff(agent->lost, (unsigned) ctl_agent_clock());
+    agent->connect_at = ctl_agent_clock()
+                        + (wait < CTL_AGENT_LOST ? wait : CTL_AGENT_LOST);
+}
+
+
+static int
+ctl_agent_wait(ctl_agent_t *agent)
+{
+    int                  rc;
+    void                *data;
+    ctl_block_t         *mark;
+    ctl_oauth_answer_t  *answer;
+
+    answer = ctl_oauth_wait(agent->oauth, CTL_AGENT_WISHES, agent->signals,
+                            &data);
+
+    ctl_agent_signal(agent);
+
+    if (answer == NULL) {
+        return CTL_DONE;
+    }
+
+    mark = ctl_pool_mark(agent->ctl);
+    rc = ctl_attempt_end(agent, data, answer);
+    ctl_oauth_answer_free(answer);
+
+    if (rc == CTL_DONE) {
+        ctl_pool_release(agent->ctl, mark);
+    }
+
+    return rc;
+}
+
+
+static void
+ctl_agent_signal(ctl_agent_t *agent)
+{
+    struct signalfd_siginfo  info;
+
+    if (read(agent->signals, &info, sizeof(info)) != sizeof(info)
+        || agent->stopping)
+    {
+        return;
+    }
+
+    agent->stopping = 1;
+
+    ctl_agent_log(agent, "stopping", NULL,
+                  json_pack("{s:I}", "in_flight",
+                            (json_int_t) ctl_oauth_calls(agent->oauth)));
+}
+
+
+static void
+ctl_agent_close(ctl_agent_t *agent)
+{
+    unsigned  i;
+
+    for (i = 0; i < agent->n; i++) {
+        ctl_wipe_free(agent->all[i]->room);
+        free(agent->all[i]);
+    }
+
+    free(agent->all);
+
+    if (agent->oauth != NULL) {
+        ctl_oauth_close(agent->oauth);
+    }
+
+    if (agent->signals != -1) {
+        close(agent->signals);
+    }
+
+    ctl_journal_close(agent->journal);
+    pinaud_keyring_free(agent->ring);
+}
+
+
+ctl_agent_credential_t *
+ctl_agent_find(ctl_agent_t *agent, const char *name, int make)
+{
+    unsigned                  i;
+    ctl_agent_credential_t   *one, **more;
+
+    for (i = 0; i < agent->n; i++) {
+        if (strcmp(agent->all[i]->name, name) == 0) {
+            return agent->all[i];
+        }
+    }
+
+    if (!make) {
+        return NULL;
+    }
+
+    if (agent->n == agent->room) {
+        agent->room = agent->room ? agent->room * 2 : 64;
+        more = realloc(agent->all,
+                       agent->room * sizeof(ctl_agent_credential_t *));
+
+        if (more == NULL) {
+            exit(ctl_fail(CTL_REFUSED, "out of memory"));
+        }
+
+        agent->all = more;
+    }
+
+    one = calloc(1, sizeof(ctl_agent_credential_t));
+
+    if (one == NULL) {
+        exit(ctl_fail(CTL_REFUSED, "out of memory"));
+    }
+
+    memcpy(one->name, name, strlen(name));
+    agent->all[agent->n++] = one;
+
+    return one;
+}
+
+
+uint64_t
+ctl_agent_clock(void)
+{
+    struct timespec  now;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &now);
+
+    return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
+}
