@@ -16,6 +16,7 @@
 #include "ctl.h"
 #include "ctl_agent_due.h"
 #include "ctl_journal.h"
+#include "ctl_link.h"
 #include "ctl_oauth.h"
 
 
@@ -42,21 +43,21 @@ typedef struct {
     unsigned char *room;               /* an answer, or NULL */
     ctl_grant_t    grant;              /* points into it */
     unsigned       unjournalled:1;     /* and it is nowhere else */
-    uint64_t       keep_at;            /* when to look whether the store has
+    int64_t        keep_at;            /* when to look whether the store has
                                           it; monotonic, in ms, as all of
                                           these */
-    uint64_t       look_at;
+    int64_t        look_at;
 
     uint64_t       failures;           /* as the record had it */
     uint64_t       trouble;            /* the same of the journal */
-    uint64_t       paused_until;
+    int64_t        paused_until;
 
     ctl_wish_e     wish;
     uint64_t       wish_version;
     char           wish_text[CTL_AGENT_WISH];
 
     char           lost_host[CTL_ATTEMPT_HOST];   /* whose attempt it was */
-    uint64_t       begun;
+    int64_t        begun;
     uint64_t       told_refresh;       /* the day when its expiry was told */
     uint64_t       told_access;
     uint64_t       told_attempt;
@@ -74,10 +75,10 @@ typedef struct {
     unsigned                 stopping:1;
     unsigned                 connected:1;
     uint64_t                 takeover;
-    uint64_t                 connect_at;
+    int64_t                  connect_at;
     uint64_t                 lost;     /* times since the store was there */
-    uint64_t                 scan_at;
-    uint64_t                 wishes_at;
+    int64_t                  scan_at;
+    int64_t                  wishes_at;
     uint64_t                 now;      /* Redis's time at the last look, ms */
 
     ctl_block_t             *start;    /* of the pool: before a connection */
@@ -104,11 +105,15 @@ typedef struct {
 
 /* ctl_agent.c */
 
-uint64_t ctl_agent_clock(void);        /* monotonic, in ms */
-
 /* The credential of this name, made if "make"; else NULL where it is new. */
 ctl_agent_credential_t *ctl_agent_find(ctl_agent_t *agent, const char *name,
     int make);
+
+
+/* ctl_agent_loop.c */
+
+/* Runs until it is done, or told to stop. Returns an exit code. */
+int ctl_agent_run(ctl_agent_t *agent);
 
 
 /* ctl_agent_scan.c */
@@ -116,22 +121,43 @@ ctl_agent_credential_t *ctl_agent_find(ctl_agent_t *agent, const char *name,
 /* Looks at all credentials, and does what is due. */
 int ctl_agent_scan(ctl_agent_t *agent);
 
-/* The same of those somebody wants a newer token for. */
-int ctl_agent_wishes(ctl_agent_t *agent);
-
-/* Those that wait for others to end, or for the store. */
+/* The same of those that wait for others to end, or for the store. */
 int ctl_agent_waiting(ctl_agent_t *agent);
+
+/* The same of one. */
+int ctl_agent_look(ctl_agent_t *agent, ctl_agent_credential_t *one);
 
 /* Waits after a failure, "n" in a row, "least" ms. */
 void ctl_agent_pause(ctl_agent_credential_t *one, uint64_t n,
     uint64_t least);
 
 
+/* ctl_agent_wish.c */
+
+/* Looks at those somebody wants a newer token of. */
+int ctl_agent_wishes(ctl_agent_t *agent);
+
+/* Takes a wish away, if it is still the same. */
+int ctl_agent_unwish(ctl_agent_t *agent, const char *name, const char *text);
+
+
+/* ctl_agent_warn.c */
+
+/* Tells once a day what a person has to do in time. */
+void ctl_agent_warn(ctl_agent_t *agent, ctl_agent_credential_t *one,
+    const ctl_look_t *look);
+
+
 /* ctl_attempt.c */
 
-/* Begins a call; after its end ctl_attempt_end() is called. */
+/* Begins a call, where nobody was faster. */
 int ctl_attempt_begin(ctl_agent_t *agent, ctl_agent_credential_t *one,
     const ctl_look_t *look);
+
+
+/* ctl_attempt_end.c */
+
+/* Does what a call's answer takes. */
 int ctl_attempt_end(ctl_agent_t *agent, ctl_agent_credential_t *one,
     ctl_oauth_answer_t *answer);
 

@@ -6,25 +6,12 @@
  */
 
 
-#include <stdlib.h>
 #include <string.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include "ctl_agent.h"
-#include "pinaud_scripts.h"
 
 
-#define CTL_SCAN_WARN   14             /* days before something expires */
-#define CTL_SCAN_AGAIN  500            /* ms between looks for a wish */
-#define CTL_SCAN_DAY    86400
-
-
-static int ctl_scan_wish(ctl_agent_t *agent, const char *name,
-    const char *text);
-static int ctl_scan_unwish(ctl_agent_t *agent, const char *name,
-    const char *text);
-static int ctl_scan_exists(ctl_agent_t *agent, const char *name);
-static int ctl_scan_look(ctl_agent_t *agent, ctl_agent_credential_t *one);
 static int ctl_scan_read(ctl_agent_t *agent, ctl_agent_credential_t *one,
     ctl_look_t *look);
 static void ctl_scan_base(const ctl_secret_t *secret, char *base);
@@ -34,11 +21,6 @@ static void ctl_scan_case(ctl_agent_t *agent, ctl_agent_credential_t *one,
     ctl_look_t *look);
 static int ctl_scan_due(ctl_agent_t *agent, ctl_agent_credential_t *one,
     const ctl_look_t *look);
-static void ctl_scan_warn(ctl_agent_t *agent, ctl_agent_credential_t *one,
-    const ctl_look_t *look);
-static void ctl_scan_warn_expiry(ctl_agent_t *agent,
-    ctl_agent_credential_t *one, const char *token, uint64_t expires,
-    uint64_t *told, int person);
 
 
 int
@@ -75,7 +57,7 @@ ctl_agent_scan(ctl_agent_t *agent)
             continue;
         }
 
-        rc = ctl_scan_look(agent, one);
+        rc = ctl_agent_look(agent, one);
 
         if (rc != CTL_DONE) {
             return rc;
@@ -98,7 +80,7 @@ ctl_agent_waiting(ctl_agent_t *agent)
 
         if (!one->waiting
             && (one->room == NULL
-                || (one->kept && one->keep_at > ctl_agent_clock())))
+                || (one->kept && one->keep_at > ctl_clock())))
         {
             continue;
         }
@@ -109,7 +91,7 @@ ctl_agent_waiting(ctl_agent_t *agent)
             continue;
         }
 
-        rc = ctl_scan_look(agent, one);
+        rc = ctl_agent_look(agent, one);
 
         if (rc != CTL_DONE) {
             return rc;
@@ -121,139 +103,7 @@ ctl_agent_waiting(ctl_agent_t *agent)
 
 
 int
-ctl_agent_wishes(ctl_agent_t *agent)
-{
-    int           rc;
-    size_t        i;
-    ctl_t        *ctl;
-    redisReply   *reply;
-
-    ctl = agent->ctl;
-
-    reply = ctl_ask(ctl, ctl_words(ctl, "HGETALL", PINAUD_KEY_WANTED, NULL),
-                    REDIS_REPLY_ARRAY);
-
-    if (reply == NULL) {
-        return CTL_STORE;
-    }
-
-    if (reply->elements != 0
-        && ctl_store_time_ms(ctl, &agent->now) != CTL_DONE)
-    {
-        return CTL_STORE;
-    }
-
-    for (i = 0; i + 1 < reply->elements; i += 2) {
-
-        if (reply->element[i]->type != REDIS_REPLY_STRING
-            || reply->element[i + 1]->type != REDIS_REPLY_STRING)
-        {
-            continue;
-        }
-
-        rc = ctl_scan_wish(agent, reply->element[i]->str,
-                           reply->element[i + 1]->str);
-
-        if (rc != CTL_DONE) {
-            return rc;
-        }
-    }
-
-    return CTL_DONE;
-}
-
-
-/* What a gateway may write is not believed to be a name, nor a wish. */
-
-static int
-ctl_scan_wish(ctl_agent_t *agent, const char *name, const char *text)
-{
-    int                      there;
-    uint64_t                 version;
-    ctl_wish_e               wish;
-    ctl_agent_credential_t  *one;
-
-    wish = ctl_wish_read(text, &version);
-    one = NULL;
-    there = 0;
-
-    if (wish != CTL_WISH_NONE && strlen(text) < CTL_AGENT_WISH
-        && pinaud_is_name((const unsigned char *) name, strlen(name)))
-    {
-        one = ctl_agent_find(agent, name, 0);
-        there = (one != NULL && one->listed) ? 1
-                                             : ctl_scan_exists(agent, name);
-    }
-
-    if (there == -1) {
-        return CTL_STORE;
-    }
-
-    if (!there) {
-        return ctl_scan_unwish(agent, name, text);
-    }
-
-    if (one == NULL) {
-        one = ctl_agent_find(agent, name, 1);
-    }
-
-    one->listed = 1;
-
-    if (strcmp(one->wish_text, text) == 0) {
-
-        if (one->look_at > ctl_agent_clock()) {
-            return CTL_DONE;
-        }
-
-    } else {
-        memcpy(one->wish_text, text, strlen(text) + 1);
-
-        if (wish == CTL_WISH_OPERATOR || wish == CTL_WISH_FORCE) {
-            one->paused_until = 0;
-        }
-    }
-
-    one->wish = wish;
-    one->wish_version = version;
-    one->look_at = ctl_agent_clock() + CTL_SCAN_AGAIN;
-
-    return ctl_scan_look(agent, one);
-}
-
-
-static int
-ctl_scan_unwish(ctl_agent_t *agent, const char *name, const char *text)
-{
-    ctl_t        *ctl;
-    ctl_words_t  *words;
-
-    ctl = agent->ctl;
-    words = ctl_words(ctl, "EVAL", pinaud_script_wanted, "1",
-                      PINAUD_KEY_WANTED, name, text, NULL);
-
-    return ctl_ask(ctl, words, REDIS_REPLY_INTEGER) ? CTL_DONE : CTL_STORE;
-}
-
-
-static int
-ctl_scan_exists(ctl_agent_t *agent, const char *name)
-{
-    ctl_t       *ctl;
-    redisReply  *reply;
-
-    ctl = agent->ctl;
-
-    reply = ctl_ask(ctl, ctl_words(ctl, "EXISTS",
-                                   ctl_key(ctl, pinaud_key_credential, name),
-                                   NULL),
-                    REDIS_REPLY_INTEGER);
-
-    return reply ? reply->integer == 1 : -1;
-}
-
-
-static int
-ctl_scan_look(ctl_agent_t *agent, ctl_agent_credential_t *one)
+ctl_agent_look(ctl_agent_t *agent, ctl_agent_credential_t *one)
 {
     int           rc;
     char          text[CTL_AGENT_WISH];
@@ -266,7 +116,7 @@ ctl_scan_look(ctl_agent_t *agent, ctl_agent_credential_t *one)
     one->waiting = 0;
 
     if (one->room != NULL) {
-        return (one->kept && one->keep_at > ctl_agent_clock())
+        return (one->kept && one->keep_at > ctl_clock())
                ? CTL_DONE : ctl_attempt_settle(agent, one);
     }
 
@@ -288,14 +138,14 @@ ctl_scan_look(ctl_agent_t *agent, ctl_agent_credential_t *one)
         return rc == CTL_REFUSED ? CTL_DONE : rc;
     }
 
-    ctl_scan_warn(agent, one, &look);
+    ctl_agent_warn(agent, one, &look);
 
     if (one->wish != CTL_WISH_NONE && ctl_wish_over(&look.due)) {
         memcpy(text, one->wish_text, sizeof(text));
         one->wish = CTL_WISH_NONE;
         one->wish_text[0] = '\0';
 
-        if (ctl_scan_unwish(agent, one->name, text) != CTL_DONE) {
+        if (ctl_agent_unwish(agent, one->name, text) != CTL_DONE) {
             return CTL_STORE;
         }
     }
@@ -313,7 +163,9 @@ static int
 ctl_scan_read(ctl_agent_t *agent, ctl_agent_credential_t *one,
     ctl_look_t *look)
 {
-    ctl_t  *ctl;
+    char      message[CTL_AGENT_MESSAGE];
+    ctl_t    *ctl;
+    uint64_t  now;
 
     ctl = agent->ctl;
 
@@ -325,7 +177,9 @@ ctl_scan_read(ctl_agent_t *agent, ctl_agent_credential_t *one,
         return CTL_DONE;
     }
 
-    if (ctl->redis == NULL || ctl->redis->err) {
+    memcpy(message, agent->message, sizeof(message));
+
+    if (ctl_store_time_ms(ctl, &now) != CTL_DONE) {
         return CTL_STORE;
     }
 
@@ -333,8 +187,7 @@ ctl_scan_read(ctl_agent_t *agent, ctl_agent_credential_t *one,
         one->damage_told = 1;
         one->attention = 1;
         ctl_agent_log(agent, "not readable", one->name,
-                      json_pack("{s:s, s:b}", "message", agent->message,
-                                "alarm", 1));
+                      json_pack("{s:s, s:b}", "message", message, "alarm", 1));
     }
 
     return CTL_REFUSED;
@@ -411,7 +264,7 @@ static void
 ctl_scan_case(ctl_agent_t *agent, ctl_agent_credential_t *one,
     ctl_look_t *look)
 {
-    uint64_t                 clock;
+    int64_t                  clock;
     ctl_case_t              *due;
     const ctl_secret_t      *secret;
     const ctl_credential_t  *record;
@@ -419,7 +272,7 @@ ctl_scan_case(ctl_agent_t *agent, ctl_agent_credential_t *one,
     record = &look->record;
     secret = &look->secret;
     due = &look->due;
-    clock = ctl_agent_clock();
+    clock = ctl_clock();
 
     /* any agent's failure makes all wait, and a success ends it */
 
@@ -502,101 +355,5 @@ ctl_agent_pause(ctl_agent_credential_t *one, uint64_t n, uint64_t least)
         wait = least;
     }
 
-    one->paused_until = ctl_agent_clock() + wait;
-}
-
-
-/* What a person has to do in time. */
-
-static void
-ctl_scan_warn(ctl_agent_t *agent, ctl_agent_credential_t *one,
-    const ctl_look_t *look)
-{
-    int                      helpless;
-    const ctl_secret_t      *secret;
-    const ctl_attempt_t     *attempt;
-    const ctl_credential_t  *record;
-
-    record = &look->record;
-    secret = &look->secret;
-    attempt = look->due.attempt;
-
-    if (!record->exists) {
-        return;
-    }
-
-    helpless = (!look->due.usable || look->due.unauthorized);
-
-    if (!look->due.usable && !one->unusable_told) {
-        ctl_agent_log(agent, "not refreshed", one->name,
-                      json_pack("{s:s}", "message", secret->refresh
-                                ? "it has no client id and secret"
-                                : "it has no refresh token"));
-    }
-
-    one->unusable_told = !look->due.usable;
-
-    if (helpless) {
-        ctl_scan_warn_expiry(agent, one, "access", record->expires,
-                             &one->told_access, 1);
-    }
-
-    if (secret->refresh) {
-        ctl_scan_warn_expiry(agent, one, "refresh", secret->refresh_expires,
-                             &one->told_refresh, helpless);
-    }
-
-    if (attempt != NULL && !look->due.own
-        && agent->now > attempt->at + agent->takeover
-        && one->told_attempt != agent->now / 1000 / CTL_SCAN_DAY)
-    {
-        one->told_attempt = agent->now / 1000 / CTL_SCAN_DAY;
-
-        ctl_agent_log(agent, "stands", one->name,
-                      json_pack("{s:s, s:s, s:s, s:o, s:b}", "host",
-                                attempt->host, "since",
-                                ctl_time(agent->ctl, attempt->at / 1000),
-                                "message", "this host's agent has an answer "
-                                "or knows of none: start it again; if it is "
-                                "gone for good, see the cure", "cure",
-                                json_sprintf("pinaudctl credential refresh "
-                                             "%s --force", one->name),
-                                "alarm", 1));
-    }
-}
-
-
-/* Once a day. */
-
-static void
-ctl_scan_warn_expiry(ctl_agent_t *agent, ctl_agent_credential_t *one,
-    const char *token, uint64_t expires, uint64_t *told, int person)
-{
-    json_t   *fields;
-    int64_t   left;
-    uint64_t  now;
-
-    now = agent->now / 1000;
-
-    if (expires == 0 || expires > now + CTL_SCAN_WARN * CTL_SCAN_DAY
-        || *told == now / CTL_SCAN_DAY)
-    {
-        return;
-    }
-
-    *told = now / CTL_SCAN_DAY;
-    left = ((int64_t) expires - (int64_t) now) / CTL_SCAN_DAY;
-
-    fields = json_pack("{s:s, s:s, s:I}", "token", token, "expires",
-                       ctl_time(agent->ctl, expires), "days_left",
-                       (json_int_t) left);
-
-    if (person) {
-        json_object_set_new(fields, "cure",
-                            json_sprintf("pinaudctl credential authorize %s",
-                                         one->name));
-        json_object_set_new(fields, "alarm", json_true());
-    }
-
-    ctl_agent_log(agent, "expires", one->name, fields);
+    one->paused_until = ctl_clock() + (int64_t) wait;
 }

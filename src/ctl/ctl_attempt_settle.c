@@ -51,7 +51,7 @@ ctl_attempt_settle(ctl_agent_t *agent, ctl_agent_credential_t *one)
     }
 
     one->kept = 1;
-    one->keep_at = ctl_agent_clock() + CTL_SETTLE_AGAIN;
+    one->keep_at = ctl_clock() + CTL_SETTLE_AGAIN;
 
     /* a disk that was full may have room again, should the store lose it */
 

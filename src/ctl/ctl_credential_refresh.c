@@ -12,6 +12,7 @@
 #include <time.h>
 #include "ctl.h"
 #include "ctl_agent_due.h"
+#include "ctl_link.h"
 
 
 #define CTL_REFRESH_WAIT  30000        /* ms, as all of these */
@@ -35,7 +36,6 @@ static int ctl_refresh_wait(ctl_t *ctl, ctl_refresh_t *refresh,
 static int ctl_refresh_done(ctl_t *ctl, const ctl_refresh_t *refresh);
 static int ctl_refresh_late(ctl_t *ctl, const ctl_refresh_t *refresh,
     const ctl_refresh_t *before);
-static uint64_t ctl_refresh_clock(void);
 
 
 int
@@ -153,13 +153,13 @@ static int
 ctl_refresh_wait(ctl_t *ctl, ctl_refresh_t *refresh, uint64_t wait)
 {
     int               rc;
-    uint64_t          end;
+    int64_t           end;
     ctl_block_t      *mark;
     ctl_refresh_t     before;
     struct timespec   pause;
 
     before = *refresh;
-    end = ctl_refresh_clock() + wait;
+    end = ctl_clock() + (int64_t) wait;
 
     pause.tv_sec = 0;
     pause.tv_nsec = CTL_REFRESH_POLL * 1000000L;
@@ -182,7 +182,7 @@ ctl_refresh_wait(ctl_t *ctl, ctl_refresh_t *refresh, uint64_t wait)
             return ctl_refresh_check(refresh);
         }
 
-        if (ctl_refresh_clock() >= end
+        if (ctl_clock() >= end
             || (refresh->record.state == CTL_STATE_WRONG_CLIENT
                 && refresh->secret.failures != before.secret.failures))
         {
@@ -260,13 +260,3 @@ ctl_refresh_late(ctl_t *ctl, const ctl_refresh_t *refresh,
                     "--once\"", name);
 }
 
-
-static uint64_t
-ctl_refresh_clock(void)
-{
-    struct timespec  now;
-
-    (void) clock_gettime(CLOCK_MONOTONIC, &now);
-
-    return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
-}
