@@ -190,7 +190,9 @@ $r = done($ctl, 0, qr/./, '', 'show --json', qw(--json credential show main));
 ok abs($r->{json}{expires_in} - 86400) < 20, 'show --json: seconds left';
 like $r->{json}{expires}, qr/^20\S+Z$/, 'show --json: expiry';
 is_deeply { %{ $r->{json} }, expires => 0, expires_in => 0 }, {
-    credential => 'main', state => 'ready', to_do => undef,
+    credential => 'main', state => 'ready', to_do => undef, reason => undef,
+    refresh_expires => undef, refresh_expires_in => undef,
+    refreshed => undef, failures => 0, attempt => undef,
     tier => 'standard', limits => ['9/1s'], limits_all => ['100/1s'],
     version => 2, expires => 0, expires_in => 0, scope => undef,
     fingerprint => $print, sealed_by => $id, client_id => '1234',

@@ -332,6 +332,7 @@ typedef struct {
     const char           *scope;       /* or NULL */
     const unsigned char  *token;       /* sealed; NULL: there is none */
     size_t                token_len;
+    uint64_t              refresh_expires;   /* a copy of the secret's */
     ctl_state_e           state;
     const char           *reason;      /* of the state, or NULL */
 } ctl_credential_t;

@@ -36,7 +36,7 @@ static const ctl_option_t  ctl_agent_table[] = {
       .help = "$STATE_DIRECTORY, or " CTL_AGENT_JOURNAL },
 
     { .name = "takeover", .arg = "T",
-      .help = "age of another's attempt that may be taken over; 10m" },
+      .help = "age at which another agent is taken over; 10m" },
 
     CTL_OAUTH_OPTIONS,
 

@@ -30,11 +30,12 @@ ctl_attempt_read(const char *text, ctl_attempt_t *attempt)
 
     end = 0;
 
-    if (sscanf(text, "%18" SCNu64 " %64[A-Za-z0-9._-] %64[A-Za-z0-9._-] "
-               "%18" SCNu64 " %1u %64[0-9a-f]%n", &attempt->refresh_version,
-               attempt->host, attempt->journal, &attempt->at, &attempt->turn,
-               attempt->id, &end)
-        != 6)
+    if (*text < '0' || *text > '9'
+        || sscanf(text, "%18" SCNu64 " %64[A-Za-z0-9._-] %64[A-Za-z0-9._-] "
+                  "%18" SCNu64 " %1u %64[0-9a-f]%n",
+                  &attempt->refresh_version, attempt->host, attempt->journal,
+                  &attempt->at, &attempt->turn, attempt->id, &end)
+           != 6)
     {
         return -1;
     }

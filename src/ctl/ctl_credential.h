@@ -66,4 +66,19 @@ int ctl_put_secret(ctl_t *ctl, ctl_put_t *put, const char *option,
 int ctl_put_store(ctl_t *ctl, ctl_put_t *put);
 
 
+/* ctl_credential_state.c */
+
+typedef struct {
+    const char        *state;
+    const char        *next;           /* NULL: nothing is to be done */
+    const char        *sealed_by;
+    char               fingerprint[CTL_FINGERPRINT];   /* or "" */
+} ctl_state_t;
+
+
+/* Checks with a ring whether the token opens; it may be NULL. */
+void ctl_credential_state(ctl_t *ctl, const ctl_credential_t *credential,
+    uint64_t now, pinaud_keyring_t *ring, ctl_state_t *state);
+
+
 #endif /* _CTL_CREDENTIAL_H_INCLUDED_ */

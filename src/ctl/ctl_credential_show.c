@@ -7,17 +7,8 @@
 
 
 #include <stdio.h>
-#include <string.h>
-#include <openssl/crypto.h>
-#include "ctl.h"
-
-
-typedef struct {
-    const char        *state;
-    const char        *next;           /* NULL: nothing is to be done */
-    const char        *sealed_by;
-    char               fingerprint[CTL_FINGERPRINT];   /* or "" */
-} ctl_state_t;
+#include "ctl_agent_due.h"
+#include "ctl_credential.h"
 
 
 typedef struct {
@@ -33,15 +24,13 @@ typedef struct {
 
 static int ctl_list(ctl_t *ctl, pinaud_keyring_t *ring);
 static int ctl_show(ctl_t *ctl, pinaud_keyring_t *ring);
+static const char *ctl_show_attempt(ctl_t *ctl, const ctl_secret_t *secret);
 static void ctl_show_text(ctl_t *ctl, const ctl_shown_t *shown);
 static json_t *ctl_show_json(ctl_t *ctl, const ctl_shown_t *shown);
-static void ctl_state(ctl_t *ctl, const ctl_credential_t *credential,
-    uint64_t now, pinaud_keyring_t *ring, ctl_state_t *state);
-static void ctl_state_open(ctl_t *ctl, const ctl_credential_t *credential,
-    pinaud_keyring_t *ring, ctl_state_t *state);
 static json_t *ctl_summary_json(ctl_t *ctl,
     const ctl_credential_t *credential, const ctl_state_t *state,
     uint64_t now);
+static json_t *ctl_json_left(uint64_t expires, uint64_t now);
 static json_t *ctl_json_time(ctl_t *ctl, uint64_t seconds);
 static const char *ctl_expiry(ctl_t *ctl, uint64_t expires, uint64_t now);
 static void ctl_line(const char *name, const char *value);
@@ -92,16 +81,19 @@ ctl_list(ctl_t *ctl, pinaud_keyring_t *ring)
 
     array = json_array();
     table = ctl_table(ctl, "CREDENTIAL", "TIER", "LIMIT", "LIMIT-ALL",
-                      "VERSION", "EXPIRES", "STATE", NULL);
+                      "VERSION", "EXPIRES", "REFRESH-EXPIRES", "STATE",
+                      NULL);
 
     for (i = 0; i < n; i++) {
-        ctl_state(ctl, &all[i], now, ring, &state);
+        ctl_credential_state(ctl, &all[i], now, ring, &state);
 
         ctl_row(table, all[i].name, all[i].tier,
                 ctl_limits_text(ctl, &all[i].limits),
                 ctl_limits_text(ctl, &all[i].limits_all),
                 ctl_number(ctl, all[i].version),
                 all[i].token ? ctl_expiry(ctl, all[i].expires, now) : NULL,
+                all[i].refresh_expires
+                ? ctl_expiry(ctl, all[i].refresh_expires, now) : NULL,
                 state.state);
 
         ctl_json_append(array,
@@ -180,7 +172,7 @@ ctl_show(ctl_t *ctl, pinaud_keyring_t *ring)
         return rc;
     }
 
-    ctl_state(ctl, &shown.credential, shown.now, ring, &shown.state);
+    ctl_credential_state(ctl, &shown.credential, shown.now, ring, &shown.state);
 
     if (ctl->json) {
         ctl_print_json(ctl_show_json(ctl, &shown));
@@ -206,6 +198,7 @@ ctl_show_text(ctl_t *ctl, const ctl_shown_t *shown)
 
     ctl_line("credential", credential->name);
     ctl_line("state", state->state);
+    ctl_line("reason", credential->reason);
     ctl_line("to do", state->next);
     ctl_line("tier", credential->tier);
     ctl_line("limit", ctl_limits_text(ctl, &credential->limits));
@@ -232,9 +225,33 @@ ctl_show_text(ctl_t *ctl, const ctl_shown_t *shown)
                      ctl_expiry(ctl, secret->refresh_expires, shown->now)));
     }
 
+    ctl_line("attempt", ctl_show_attempt(ctl, secret));
+
+    if (secret->refreshed) {
+        ctl_line("refreshed", ctl_time(ctl, secret->refreshed));
+    }
+
     ctl_line("accounts", shown->naccounts
                          ? ctl_some(ctl, shown->accounts, shown->naccounts)
                          : "none");
+}
+
+
+/* "of host gw1 since 2026-11-24T10:00:00Z", or NULL */
+
+static const char *
+ctl_show_attempt(ctl_t *ctl, const ctl_secret_t *secret)
+{
+    ctl_attempt_t  attempt;
+
+    if (secret->attempt == NULL
+        || ctl_attempt_read(secret->attempt, &attempt) != 0)
+    {
+        return secret->attempt;
+    }
+
+    return ctl_format(ctl, "of host %s since %s", attempt.host,
+                      ctl_time(ctl, attempt.at / 1000));
 }
 
 
@@ -262,6 +279,12 @@ ctl_show_json(ctl_t *ctl, const ctl_shown_t *shown)
     }
 
     json_object_set_new(object, "refresh_token", refresh);
+    json_object_set_new(object, "refreshed",
+                        ctl_json_time(ctl, secret->refreshed));
+    json_object_set_new(object, "failures",
+                        json_integer((json_int_t) secret->failures));
+    json_object_set_new(object, "attempt",
+                        ctl_json_text(ctl_show_attempt(ctl, secret)));
 
     accounts = json_array();
 
@@ -285,17 +308,11 @@ static json_t *
 ctl_summary_json(ctl_t *ctl, const ctl_credential_t *credential,
     const ctl_state_t *state, uint64_t now)
 {
-    json_t  *expires_in;
-
-    expires_in = credential->expires
-                 ? json_integer((json_int_t) credential->expires
-                                - (json_int_t) now)
-                 : json_null();
-
-    return json_pack("{s:s, s:s, s:s?, s:s, s:o, s:o, s:I, s:o, s:o, s:s?, "
-                     "s:s?}",
+    return json_pack("{s:s, s:s, s:s?, s:s?, s:s, s:o, s:o, s:I, s:o, s:o, "
+                     "s:o, s:o, s:s?, s:s?}",
                      "credential", credential->name,
                      "state", state->state,
+                     "reason", credential->reason,
                      "to_do", state->next,
                      "tier", credential->tier,
                      "limits", ctl_limits_json(ctl, &credential->limits),
@@ -303,10 +320,24 @@ ctl_summary_json(ctl_t *ctl, const ctl_credential_t *credential,
                      ctl_limits_json(ctl, &credential->limits_all),
                      "version", (json_int_t) credential->version,
                      "expires", ctl_json_time(ctl, credential->expires),
-                     "expires_in", expires_in,
+                     "expires_in", ctl_json_left(credential->expires, now),
+                     "refresh_expires",
+                     ctl_json_time(ctl, credential->refresh_expires),
+                     "refresh_expires_in",
+                     ctl_json_left(credential->refresh_expires, now),
                      "scope", credential->scope,
                      "fingerprint",
                      state->fingerprint[0] ? state->fingerprint : NULL);
+}
+
+
+/* Seconds to go, or null. */
+
+static json_t *
+ctl_json_left(uint64_t expires, uint64_t now)
+{
+    return expires ? json_integer((json_int_t) expires - (json_int_t) now)
+                   : json_null();
 }
 
 
@@ -314,84 +345,6 @@ static json_t *
 ctl_json_time(ctl_t *ctl, uint64_t seconds)
 {
     return seconds ? json_string(ctl_time(ctl, seconds)) : json_null();
-}
-
-
-static void
-ctl_state(ctl_t *ctl, const ctl_credential_t *credential, uint64_t now,
-    pinaud_keyring_t *ring, ctl_state_t *state)
-{
-    size_t                len;
-    const unsigned char  *id;
-
-    memset(state, 0, sizeof(ctl_state_t));
-
-    if (credential->token == NULL) {
-        state->state = "no token";
-        state->next = ctl_format(ctl, "pinaudctl credential put %s "
-                                 "--access-token-file FILE",
-                                 credential->name);
-        return;
-    }
-
-    len = pinaud_sealed_by(credential->token, credential->token_len, &id);
-
-    if (len == 0) {
-        state->state = "damaged";
-        state->next = "put the access token again";
-        return;
-    }
-
-    state->sealed_by = ctl_copy(ctl, (const char *) id, len);
-    state->state = "ready";
-
-    if (ring != NULL) {
-        ctl_state_open(ctl, credential, ring, state);
-    }
-
-    if (state->next == NULL && credential->expires != 0
-        && credential->expires <= now)
-    {
-        state->state = "expired";
-        state->next = ctl_format(ctl, "pinaudctl credential put %s "
-                                 "--access-token-file FILE --expires-in S",
-                                 credential->name);
-    }
-}
-
-
-static void
-ctl_state_open(ctl_t *ctl, const ctl_credential_t *credential,
-    pinaud_keyring_t *ring, ctl_state_t *state)
-{
-    size_t          aad_len, len;
-    pinaud_open_e   rc;
-    unsigned char   aad[PINAUD_SEAL_AAD_MAX], *token;
-
-    aad_len = pinaud_seal_aad(aad, "access", credential->name,
-                              strlen(credential->name), credential->version);
-
-    token = ctl_alloc(ctl, credential->token_len);
-    rc = pinaud_open(ring, PINAUD_DOMAIN_GATEWAY, aad, aad_len,
-                     credential->token, credential->token_len, token, &len);
-
-    if (rc == PINAUD_OPENED) {
-        ctl_fingerprint(token, len, state->fingerprint);
-        OPENSSL_cleanse(token, len);
-        return;
-    }
-
-    if (rc == PINAUD_SEAL_UNKNOWN_KEY) {
-        state->state = "unknown key";
-        state->next = ctl_format(ctl, "add key %s to the seal key file, or "
-                                 "put the access token again",
-                                 state->sealed_by);
-        return;
-    }
-
-    state->state = "does not open";
-    state->next = "put the access token again: this one is altered, of "
-                  "another record, or the key by its id is another";
 }
 
 

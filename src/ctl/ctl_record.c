@@ -68,6 +68,8 @@ ctl_credential_read(ctl_t *ctl, const char *name,
 
     if (ctl_record_number(key, hash, "version", &credential->version)
         || ctl_record_number(key, hash, "expires", &credential->expires)
+        || ctl_record_number(key, hash, "refresh_expires",
+                             &credential->refresh_expires)
         || ctl_record_limits(key, hash, "limits", &credential->limits)
         || ctl_record_limits(key, hash, "limits_all",
                              &credential->limits_all)

@@ -1,0 +1,137 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * In which state a credential is, and what to do about it.
+ */
+
+
+#include <string.h>
+#include <openssl/crypto.h>
+#include "ctl_credential.h"
+
+
+static void ctl_state_refresh(ctl_t *ctl, const ctl_credential_t *credential,
+    ctl_state_t *state);
+static void ctl_state_open(ctl_t *ctl, const ctl_credential_t *credential,
+    pinaud_keyring_t *ring, ctl_state_t *state);
+
+
+void
+ctl_credential_state(ctl_t *ctl, const ctl_credential_t *credential, uint64_t now,
+    pinaud_keyring_t *ring, ctl_state_t *state)
+{
+    size_t                len;
+    const unsigned char  *id;
+
+    memset(state, 0, sizeof(ctl_state_t));
+
+    if (credential->token == NULL) {
+        state->state = "no token";
+        state->next = ctl_format(ctl, "pinaudctl credential put %s "
+                                 "--access-token-file FILE",
+                                 credential->name);
+        return;
+    }
+
+    len = pinaud_sealed_by(credential->token, credential->token_len, &id);
+
+    if (len == 0) {
+        state->state = "damaged";
+        state->next = "put the access token again";
+        return;
+    }
+
+    state->sealed_by = ctl_copy(ctl, (const char *) id, len);
+    state->state = "ready";
+
+    if (ring != NULL) {
+        ctl_state_open(ctl, credential, ring, state);
+    }
+
+    if (state->next != NULL) {
+        return;
+    }
+
+    if (credential->expires != 0 && credential->expires <= now) {
+        state->state = "expired";
+        state->next = ctl_format(ctl, "pinaudctl credential put %s "
+                                 "--access-token-file FILE --expires-in S",
+                                 credential->name);
+    }
+
+    ctl_state_refresh(ctl, credential, state);
+}
+
+
+/* What the agents found. Nothing is worse than a token that is expired. */
+
+static void
+ctl_state_refresh(ctl_t *ctl, const ctl_credential_t *credential,
+    ctl_state_t *state)
+{
+    const char  *word;
+
+    word = NULL;
+
+    switch (credential->state) {
+
+    case CTL_STATE_OK:
+        return;
+
+    case CTL_STATE_RETRYING:
+        word = "retrying";
+        break;
+
+    case CTL_STATE_UNAUTHORIZED:
+        word = "needs authorization";
+        state->next = ctl_format(ctl, "pinaudctl credential authorize %s",
+                                 credential->name);
+        break;
+
+    case CTL_STATE_WRONG_CLIENT:
+        word = "wrong client";
+        state->next = ctl_format(ctl, "pinaudctl credential put %s "
+                                 "--client-id ID --client-secret-file FILE",
+                                 credential->name);
+    }
+
+    if (strcmp(state->state, "ready") == 0) {
+        state->state = word;
+    }
+}
+
+
+static void
+ctl_state_open(ctl_t *ctl, const ctl_credential_t *credential,
+    pinaud_keyring_t *ring, ctl_state_t *state)
+{
+    size_t          aad_len, len;
+    pinaud_open_e   rc;
+    unsigned char   aad[PINAUD_SEAL_AAD_MAX], *token;
+
+    aad_len = pinaud_seal_aad(aad, "access", credential->name,
+                              strlen(credential->name), credential->version);
+
+    token = ctl_alloc(ctl, credential->token_len);
+    rc = pinaud_open(ring, PINAUD_DOMAIN_GATEWAY, aad, aad_len,
+                     credential->token, credential->token_len, token, &len);
+
+    if (rc == PINAUD_OPENED) {
+        ctl_fingerprint(token, len, state->fingerprint);
+        OPENSSL_cleanse(token, len);
+        return;
+    }
+
+    if (rc == PINAUD_SEAL_UNKNOWN_KEY) {
+        state->state = "unknown key";
+        state->next = ctl_format(ctl, "add key %s to the seal key file, or "
+                                 "put the access token again",
+                                 state->sealed_by);
+        return;
+    }
+
+    state->state = "does not open";
+    state->next = "put the access token again: this one is altered, of "
+                  "another record, or the key by its id is another";
+}
