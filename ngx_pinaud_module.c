@@ -502,6 +502,12 @@ ngx_pinaud_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    worker->callers = ngx_pinaud_cache_create(cycle->pool,
+                                              &ngx_pinaud_caller_kind, pmcf);
+    if (worker->callers == NULL) {
+        return NGX_ERROR;
+    }
+
     worker->redis = ngx_pinaud_redis_create(&pmcf->store, cycle->pool,
                                             cycle->log);
 
@@ -521,5 +527,6 @@ ngx_pinaud_exit_process(ngx_cycle_t *cycle)
         ngx_pinaud_renewals_destroy(pmcf->worker->renewals);
         ngx_pinaud_refunds_destroy(pmcf->worker->refunds);
         ngx_pinaud_cache_destroy(pmcf->worker->policies);
+        ngx_pinaud_cache_destroy(pmcf->worker->callers);
     }
 }

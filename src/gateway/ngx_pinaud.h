@@ -21,6 +21,7 @@
 #include "pinaud_path.h"
 #include "pinaud_problem.h"
 #include "pinaud_seal.h"
+#include "pinaud_team_key.h"
 #include "pinaud_url.h"
 #include "ngx_pinaud_redis.h"
 
@@ -113,6 +114,10 @@ typedef struct {
     ngx_pinaud_cache_t           *policies;
     ngx_pinaud_renewals_t        *renewals;
     ngx_pinaud_refunds_t         *refunds;
+    ngx_pinaud_cache_t           *callers; /* whose a team key is */
+    ngx_uint_t                    strangers;     /* keys never seen before that
+                                              were asked for, */
+    ngx_msec_t                    strangers_since;   /* since then */
     ngx_queue_t                   asks;    /* to be sent this turn */
     ngx_event_t                   send;
     void                         *scratch; /* for checks of bodies */
@@ -201,6 +206,7 @@ typedef enum {
     NGX_PINAUD_REFUSED_UNREADABLE,         /* the token does not open */
     NGX_PINAUD_REFUSED_REVOKED,            /* Pinterest refused the newest */
     NGX_PINAUD_REFUSED_FORBIDDEN,
+    NGX_PINAUD_REFUSED_CALLER,             /* no such team key */
     NGX_PINAUD_REFUSED_STORE
 } ngx_pinaud_verdict_e;
 
@@ -223,6 +229,7 @@ typedef enum {
     NGX_PINAUD_STAGE_MATCH = 0,
     NGX_PINAUD_STAGE_BODY,                 /* being read */
     NGX_PINAUD_STAGE_CHECK,
+    NGX_PINAUD_STAGE_CALLER,               /* whose its team key is */
     NGX_PINAUD_STAGE_ADMIT,                /* waiting for Redis */
     NGX_PINAUD_STAGE_RENEW,                /* waiting for a newer token */
     NGX_PINAUD_STAGE_GO                    /* admitted: on to proxy_pass */
@@ -276,6 +283,8 @@ struct ngx_pinaud_record_s {
     ngx_str_t                     account;
     ngx_str_t                     team;
     ngx_str_t                     team_key;
+    u_char                        team_key_hash[PINAUD_TEAM_KEY_HASH];
+    ngx_msec_t                    identified_at; /* when its key was read */
     ngx_str_t                     request_id;
 
     /* the body */
@@ -329,6 +338,8 @@ struct ngx_pinaud_record_s {
     ngx_chain_t                 **held_last;
     off_t                         held_size;
 
+    unsigned                      identified:1;  /* its team key was looked
+                                                    up: team, or verdict */
     unsigned                      dry_run:1;
     unsigned                      report:1;      /* verdicts on body and quota
                                                     are not enforced */
@@ -488,6 +499,9 @@ void ngx_pinaud_cache_release(ngx_pinaud_cached_t *entry);
 /* Whether it may be used without asking Redis. */
 ngx_uint_t ngx_pinaud_cache_fresh(ngx_pinaud_cached_t *entry);
 
+/* Whether what was asked for then may be used still. */
+ngx_uint_t ngx_pinaud_cache_young(ngx_msec_t asked);
+
 /*
  * Reads it by a command, once for all who wait in entry->waiting; each is
  * called with whether there was an answer, and gets it anew: an entry that
@@ -551,6 +565,29 @@ void ngx_pinaud_policy_free(ngx_pinaud_cached_t *cached);
 /* Reads it from Redis: see ngx_pinaud_cache_ask(). */
 ngx_int_t ngx_pinaud_policy_ask(ngx_pinaud_policy_t *policy,
     ngx_pinaud_redis_t *redis);
+
+
+/* caller: whose a team key is */
+
+extern const ngx_pinaud_cache_kind_t  ngx_pinaud_caller_kind;
+
+/*
+ * Looks up the team of record->team_key. NGX_OK: record->identified; without
+ * a team record->verdict tells why. NGX_AGAIN: the request goes on by
+ * ngx_pinaud_request_answered(), or with its admission if that has begun; at
+ * the latest its timer calls ngx_pinaud_caller_failed().
+ */
+ngx_int_t ngx_pinaud_caller_ask(ngx_pinaud_record_t *record);
+
+/*
+ * The store did not tell whose the key is. NGX_OK, as above: with an outage
+ * allowance what was read within the last minute holds.
+ */
+ngx_int_t ngx_pinaud_caller_failed(ngx_pinaud_record_t *record,
+    const char *reason);
+
+/* Whether what was read of the caller may be gone by in an outage. */
+ngx_uint_t ngx_pinaud_caller_lately(ngx_pinaud_record_t *record);
 
 
 /* admission */

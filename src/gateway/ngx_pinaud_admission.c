@@ -24,6 +24,22 @@ ngx_pinaud_admission_ask(ngx_pinaud_record_t *record)
     ngx_pinaud_worker_t  *worker;
     ngx_pinaud_policy_t  *policy;
 
+    if (record->team_key.len) {
+
+        /* it may have been revoked while the request waited for its turn */
+
+        if (ngx_pinaud_caller_ask(record) == NGX_AGAIN) {
+            return NGX_AGAIN;
+        }
+
+        if (record->team.len == 0) {
+            ngx_pinaud_turn_leave(record);
+            record->answered = 1;
+
+            return NGX_OK;
+        }
+    }
+
     worker = ngx_pinaud_main_conf(record)->worker;
 
     if (ngx_pinaud_redis_state(worker->redis) != NGX_PINAUD_REDIS_READY) {

@@ -118,6 +118,10 @@ ngx_pinaud_refuse_admission(ngx_pinaud_record_t *record)
         return ngx_pinaud_refuse(record, PINAUD_PROBLEM_QUOTA_EXCEEDED, NULL,
                                  NULL);
 
+    case NGX_PINAUD_REFUSED_CALLER:
+        return ngx_pinaud_refuse(record, PINAUD_PROBLEM_UNKNOWN_CALLER, NULL,
+                                 NULL);
+
     case NGX_PINAUD_REFUSED_FORBIDDEN:
         return ngx_pinaud_refuse(record, PINAUD_PROBLEM_FORBIDDEN, NULL, NULL);
 

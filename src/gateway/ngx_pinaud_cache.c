@@ -142,8 +142,14 @@ ngx_pinaud_cache_release(ngx_pinaud_cached_t *entry)
 ngx_uint_t
 ngx_pinaud_cache_fresh(ngx_pinaud_cached_t *entry)
 {
-    return entry->fresh
-           && ngx_current_msec - entry->asked < NGX_PINAUD_CACHE_AGE;
+    return entry->fresh && ngx_pinaud_cache_young(entry->asked);
+}
+
+
+ngx_uint_t
+ngx_pinaud_cache_young(ngx_msec_t asked)
+{
+    return ngx_current_msec - asked < NGX_PINAUD_CACHE_AGE;
 }
 
 

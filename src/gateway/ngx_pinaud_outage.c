@@ -103,7 +103,7 @@ ngx_pinaud_outage_spend(ngx_pinaud_record_t *record)
     pmcf = ngx_pinaud_main_conf(record);
 
     if (pmcf->outage == NULL || !record->write || record->dry_run
-        || record->retried)
+        || record->retried || !ngx_pinaud_caller_lately(record))
     {
         return NGX_DECLINED;
     }

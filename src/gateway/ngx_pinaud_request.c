@@ -18,9 +18,12 @@ static ngx_int_t ngx_pinaud_request_go_on(ngx_http_request_t *r,
 static void ngx_pinaud_request_body(ngx_http_request_t *r);
 static ngx_int_t ngx_pinaud_request_check(ngx_http_request_t *r,
     ngx_pinaud_record_t *record);
+static ngx_int_t ngx_pinaud_request_identify(ngx_pinaud_record_t *record);
+static ngx_int_t ngx_pinaud_request_caller(ngx_http_request_t *r,
+    ngx_pinaud_record_t *record);
 static ngx_int_t ngx_pinaud_request_admit(ngx_http_request_t *r,
     ngx_pinaud_record_t *record);
-static ngx_int_t ngx_pinaud_request_ask(ngx_pinaud_record_t *record);
+static void ngx_pinaud_request_clock(ngx_pinaud_record_t *record);
 static ngx_int_t ngx_pinaud_request_admitted(ngx_http_request_t *r,
     ngx_pinaud_record_t *record);
 static ngx_uint_t ngx_pinaud_request_refused_before(
@@ -139,7 +142,12 @@ ngx_pinaud_request_go_on(ngx_http_request_t *r, ngx_pinaud_record_t *record)
     switch (record->stage) {
 
     case NGX_PINAUD_STAGE_CHECK:
-        return ngx_pinaud_request_check(r, record);
+        return record->waiting ? NGX_AGAIN
+                               : ngx_pinaud_request_check(r, record);
+
+    case NGX_PINAUD_STAGE_CALLER:
+        return record->waiting ? NGX_AGAIN
+                               : ngx_pinaud_request_caller(r, record);
 
     case NGX_PINAUD_STAGE_ADMIT:
 
@@ -171,7 +179,19 @@ static ngx_int_t
 ngx_pinaud_request_check(ngx_http_request_t *r, ngx_pinaud_record_t *record)
 {
     ngx_int_t                   rc;
+    ngx_pinaud_loc_conf_t      *plcf;
     pinaud_audience_verdict_t  *verdict;
+
+    plcf = ngx_http_get_module_loc_conf(r, ngx_pinaud_module);
+
+    if (plcf->report && ngx_pinaud_request_identify(record) == NGX_AGAIN) {
+
+        /* which teams are only told what is wrong may go by the team */
+
+        record->stage = NGX_PINAUD_STAGE_CHECK;
+
+        return ngx_pinaud_request_wait(r, record);
+    }
 
     if (ngx_pinaud_report_init(record) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -195,13 +215,39 @@ ngx_pinaud_request_check(ngx_http_request_t *r, ngx_pinaud_record_t *record)
         }
     }
 
-    if (record->team.len == 0) {
+    return ngx_pinaud_request_caller(r, record);
+}
 
-        /* a key was told, and no such key is known */
+
+/* Looks up the team key, if there is one to look up. */
+
+static ngx_int_t
+ngx_pinaud_request_identify(ngx_pinaud_record_t *record)
+{
+    if (record->team_key.len == 0 || record->identified) {
+        return NGX_OK;
+    }
+
+    ngx_pinaud_request_clock(record);
+
+    return ngx_pinaud_caller_ask(record);
+}
+
+
+static ngx_int_t
+ngx_pinaud_request_caller(ngx_http_request_t *r, ngx_pinaud_record_t *record)
+{
+    record->stage = NGX_PINAUD_STAGE_CALLER;
+
+    if (ngx_pinaud_request_identify(record) == NGX_AGAIN) {
+        return ngx_pinaud_request_wait(r, record);
+    }
+
+    if (record->team.len == 0) {
+        record->took += ngx_pinaud_usec() - record->began;
 
         return ngx_pinaud_request_refused(r,
-                   ngx_pinaud_refuse(record, PINAUD_PROBLEM_UNKNOWN_CALLER,
-                                     NULL, NULL));
+                                          ngx_pinaud_refuse_admission(record));
     }
 
     if (!pinaud_is_name(record->team.data, record->team.len)) {
@@ -214,13 +260,27 @@ ngx_pinaud_request_check(ngx_http_request_t *r, ngx_pinaud_record_t *record)
 }
 
 
+/* What the look-up of a team key took is part of the time there is. */
+
 static ngx_int_t
 ngx_pinaud_request_admit(ngx_http_request_t *r, ngx_pinaud_record_t *record)
 {
+    ngx_msec_t  waited;
+
     record->stage = NGX_PINAUD_STAGE_ADMIT;
     record->arrived = ngx_current_msec;
+    record->answered = 0;
 
-    if (ngx_pinaud_request_ask(record) == NGX_AGAIN) {
+    if (record->team_key.len == 0 || record->retried) {
+        ngx_pinaud_request_clock(record);
+
+    } else {
+        waited = ngx_current_msec - record->asked;
+        record->patience = (waited < record->patience)
+                           ? record->patience - waited : 1;
+    }
+
+    if (ngx_pinaud_admission_ask(record) == NGX_AGAIN) {
         return ngx_pinaud_request_wait(r, record);
     }
 
@@ -228,8 +288,10 @@ ngx_pinaud_request_admit(ngx_http_request_t *r, ngx_pinaud_record_t *record)
 }
 
 
-static ngx_int_t
-ngx_pinaud_request_ask(ngx_pinaud_record_t *record)
+/* From now on the store is asked. */
+
+static void
+ngx_pinaud_request_clock(ngx_pinaud_record_t *record)
 {
     record->answered = 0;
     record->tries = 0;
@@ -238,15 +300,15 @@ ngx_pinaud_request_ask(ngx_pinaud_record_t *record)
 
     ngx_pinaud_request_patience(record,
                                ngx_pinaud_main_conf(record)->store.timeout);
-
-    return ngx_pinaud_admission_ask(record);
 }
 
 
 void
 ngx_pinaud_request_ask_again(ngx_pinaud_record_t *record)
 {
-    if (ngx_pinaud_request_ask(record) == NGX_OK) {
+    ngx_pinaud_request_clock(record);
+
+    if (ngx_pinaud_admission_ask(record) == NGX_OK) {
         ngx_pinaud_request_answered(record);
     }
 }
@@ -515,7 +577,13 @@ ngx_pinaud_request_timer(ngx_http_request_t *r)
                   "pinaud: store did not answer in time");
 
     ngx_pinaud_admission_cancel(record);
-    (void) ngx_pinaud_admission_store_down(record, "timeout");
+
+    if (record->stage == NGX_PINAUD_STAGE_ADMIT) {
+        (void) ngx_pinaud_admission_store_down(record, "timeout");
+
+    } else {
+        (void) ngx_pinaud_caller_failed(record, "timeout");
+    }
 
     ngx_pinaud_request_resume(r);
 }

@@ -9,6 +9,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include "pinaud_keys.h"
 #include "pinaud_team_key.h"
 
 
@@ -16,8 +17,12 @@
 #define PINAUD_TEAM_KEY_MARK_LEN  (sizeof(PINAUD_TEAM_KEY_MARK) - 1)
 #define PINAUD_TEAM_KEY_SUMMED    (PINAUD_TEAM_KEY_MARK_LEN                  \
                                    + PINAUD_TEAM_KEY_RANDOM)
+#define PINAUD_TEAM_KEY_DATA      (3 * PINAUD_MAC_FRAME + 8                  \
+                                   + PINAUD_TEAM_KEY_HEX + PINAUD_NAME_MAX)
 
 
+static size_t pinaud_team_key_data(unsigned char *to, const char *hex,
+    const char *team, size_t team_len);
 static int pinaud_base62_random(char *to, size_t n);
 static int pinaud_is_base62(const unsigned char *text, size_t len);
 static void pinaud_team_key_checksum(const unsigned char *key, char *to);
@@ -122,26 +127,40 @@ pinaud_team_key_is_hex(const unsigned char *text, size_t len)
 }
 
 
-/* No part can run into the next: hex digits end the first space. */
-
 size_t
-pinaud_team_key_bound(unsigned char *to, const char *hex, const char *team,
+pinaud_team_key_mac(pinaud_keyring_t *ring, const char *hex, const char *team,
+    size_t team_len, char *to)
+{
+    unsigned char  data[PINAUD_TEAM_KEY_DATA];
+
+    return pinaud_mac(ring, data,
+                      pinaud_team_key_data(data, hex, team, team_len), to);
+}
+
+
+pinaud_mac_e
+pinaud_team_key_mac_check(pinaud_keyring_t *ring, const char *hex,
+    const char *team, size_t team_len, const char *mac, size_t mac_len)
+{
+    unsigned char  data[PINAUD_TEAM_KEY_DATA];
+
+    return pinaud_mac_check(ring, data,
+                            pinaud_team_key_data(data, hex, team, team_len),
+                            mac, mac_len);
+}
+
+
+/* What the MAC is over; the team's name was checked. */
+
+static size_t
+pinaud_team_key_data(unsigned char *to, const char *hex, const char *team,
     size_t team_len)
 {
     unsigned char  *p;
 
-    p = to;
-
-    memcpy(p, "team-key ", 9);
-    p += 9;
-
-    memcpy(p, hex, PINAUD_TEAM_KEY_HEX);
-    p += PINAUD_TEAM_KEY_HEX;
-
-    *p++ = ' ';
-
-    memcpy(p, team, team_len);
-    p += team_len;
+    p = pinaud_mac_field(to, "team-key", 8);
+    p = pinaud_mac_field(p, hex, PINAUD_TEAM_KEY_HEX);
+    p = pinaud_mac_field(p, team, team_len);
 
     return (size_t) (p - to);
 }

@@ -15,6 +15,7 @@
 
 
 #include <stddef.h>
+#include "pinaud_mac.h"
 
 
 #pragma GCC visibility push(hidden)
@@ -28,7 +29,6 @@
                                           of it stay unknown */
 #define PINAUD_TEAM_KEY_HASH      32
 #define PINAUD_TEAM_KEY_HEX       (2 * PINAUD_TEAM_KEY_HASH)
-#define PINAUD_TEAM_KEY_BOUND     192  /* room for what a MAC is over */
 
 
 /*
@@ -52,12 +52,15 @@ void pinaud_team_key_hex(const unsigned char *hash, char *to);
 int pinaud_team_key_is_hex(const unsigned char *text, size_t len);
 
 /*
- * What the MAC of a key's record is over: the hash in hex and the team, so
- * that a record can't be given to another key or another team. Writes at most
- * PINAUD_TEAM_KEY_BOUND bytes and returns how many.
+ * The MAC of a key's record is over the hash in hex and the team, so that a
+ * record can't be given to another key or another team. As pinaud_mac() and
+ * pinaud_mac_check().
  */
-size_t pinaud_team_key_bound(unsigned char *to, const char *hex,
-    const char *team, size_t team_len);
+size_t pinaud_team_key_mac(pinaud_keyring_t *ring, const char *hex,
+    const char *team, size_t team_len, char *to);
+pinaud_mac_e pinaud_team_key_mac_check(pinaud_keyring_t *ring,
+    const char *hex, const char *team, size_t team_len, const char *mac,
+    size_t mac_len);
 
 
 #pragma GCC visibility pop

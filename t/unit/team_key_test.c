@@ -6,13 +6,7 @@
  */
 
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-#include <cmocka.h>
-#include "pinaud_keys.h"
+#include "key_file.h"
 #include "pinaud_team_key.h"
 
 
@@ -189,26 +183,38 @@ test_prefix(void **state)
 
 
 static void
-test_bound(void **state)
+test_mac(void **state)
 {
-    char           hex[PINAUD_TEAM_KEY_HEX + 1], name[PINAUD_NAME_MAX];
-    size_t         len;
-    unsigned char  bound[PINAUD_TEAM_KEY_BOUND];
+    char               hex[PINAUD_TEAM_KEY_HEX + 1], mac[PINAUD_MAC_MAX];
+    size_t             len;
+    pinaud_keyring_t  *ring;
 
     (void) state;
+
+    ring = ring_of("a:" KEY_A "\n");
 
     memset(hex, 'a', PINAUD_TEAM_KEY_HEX);
     hex[PINAUD_TEAM_KEY_HEX] = '\0';
 
-    len = pinaud_team_key_bound(bound, hex, "growth", 6);
+    len = pinaud_team_key_mac(ring, hex, "growth", 6, mac);
+    assert_int_equal(len, 46);
 
-    assert_int_equal(len, 9 + 64 + 1 + 6);
-    assert_memory_equal(bound, "team-key aaaa", 13);
-    assert_memory_equal(bound + 9 + 64, " growth", 7);
+    assert_int_equal(pinaud_team_key_mac_check(ring, hex, "growth", 6, mac,
+                                               len), PINAUD_MAC_GOOD);
+    assert_int_equal(pinaud_team_key_mac_check(ring, hex, "growt", 5, mac,
+                                               len), PINAUD_MAC_WRONG);
+    assert_int_equal(pinaud_team_key_mac_check(ring, hex, "brands", 6, mac,
+                                               len), PINAUD_MAC_WRONG);
 
-    memset(name, 'n', sizeof(name));
-    assert_true(pinaud_team_key_bound(bound, hex, name, sizeof(name))
-                <= sizeof(bound));
+    hex[63] = 'b';
+    assert_int_equal(pinaud_team_key_mac_check(ring, hex, "growth", 6, mac,
+                                               len), PINAUD_MAC_WRONG);
+
+    mac[0] = 'b';
+    assert_int_equal(pinaud_team_key_mac_check(ring, hex, "growth", 6, mac,
+                                               len), PINAUD_MAC_UNKNOWN_KEY);
+
+    pinaud_keyring_free(ring);
 }
 
 
@@ -222,8 +228,8 @@ main(void)
         cmocka_unit_test(test_form),
         cmocka_unit_test(test_hash),
         cmocka_unit_test(test_prefix),
-        cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_mac),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, setup, teardown);
 }
