@@ -289,6 +289,11 @@ ngx_pinaud_match_caller(ngx_pinaud_record_t *record,
     {
         value->data += 7;
         value->len -= 7;
+
+        while (value->len && *value->data == ' ') {
+            value->data++;
+            value->len--;
+        }
     }
 
     if (value->len == 0) {
