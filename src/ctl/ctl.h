@@ -107,7 +107,6 @@ extern const ctl_option_t  ctl_globals[];
 
 int ctl_help(int argc, const char **argv);
 void ctl_help_command(const ctl_command_t *command);
-void ctl_help_noun(const char *noun);
 int ctl_is_noun(const char *noun);
 
 
@@ -168,6 +167,9 @@ void ctl_pool_release(ctl_t *ctl, ctl_block_t *mark);
 /* Tells on stderr what is wrong, and returns "code". */
 int ctl_fail(int code, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Prints a secret, and keeps no copy. */
+int ctl_print_secret(const char *text, size_t len);
 
 ctl_table_t *ctl_table(ctl_t *ctl, const char *column, ...)
     __attribute__((sentinel));
@@ -432,6 +434,25 @@ int ctl_accounts_read(ctl_t *ctl, int watch, ctl_account_t **all,
     unsigned *n);
 
 
+/* ctl_team_key.c */
+
+typedef struct {
+    const char           *hex;         /* its SHA-256 */
+    const char           *prefix;      /* or digits of that, of a damaged
+                                          record */
+    const char           *team;        /* "-" of a damaged record */
+    uint64_t              created;     /* seconds since 1970; 0: not known */
+    const char           *mac;
+    size_t                mac_len;
+    unsigned              exists:1;
+    unsigned              damaged:1;
+} ctl_team_key_t;
+
+/* All keys there are, or those of a team. */
+int ctl_team_keys_read(ctl_t *ctl, const char *team, ctl_team_key_t **keys,
+    unsigned *n);
+
+
 /* ctl_plan.c: from what is to what shall be */
 
 /* Limits and tier; "after" NULL: deleted. Tokens are the command's own. */
@@ -459,6 +480,7 @@ extern const ctl_command_t  ctl_seal_key_commands[];
 extern const ctl_command_t  ctl_credential_commands[];
 extern const ctl_command_t  ctl_account_commands[];
 extern const ctl_command_t  ctl_team_commands[];
+extern const ctl_command_t  ctl_team_key_commands[];
 extern const ctl_command_t  ctl_policy_commands[];
 extern const ctl_command_t  ctl_usage_commands[];
 extern const ctl_command_t  ctl_cooldown_commands[];

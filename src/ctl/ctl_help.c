@@ -12,46 +12,35 @@
 
 
 static void ctl_help_all(void);
+static unsigned ctl_help_noun(const char *noun, int nwords,
+    const char **words);
+static int ctl_help_begins(const char *verb, int nwords, const char **words);
 static void ctl_help_synopsis(const ctl_command_t *command, const char *lead);
 static void ctl_help_options(const ctl_option_t *options);
 
 
-/* "pinaudctl help [NOUN [VERB]]" */
+/* "pinaudctl help [NOUN [VERB]]"; the verb, or its beginning, in words */
 
 int
 ctl_help(int argc, const char **argv)
 {
-    unsigned              i;
-    const ctl_command_t  *command;
-
     if (argc == 0) {
         ctl_help_all();
         return CTL_DONE;
     }
 
-    if (argc > 2 || !ctl_is_noun(argv[0])) {
+    if (argc > 3 || !ctl_is_noun(argv[0])) {
         return ctl_fail(CTL_USAGE, "there is no help for that; see "
                         "\"pinaudctl help\"");
     }
 
-    if (argc == 1) {
-        ctl_help_noun(argv[0]);
+    if (ctl_help_noun(argv[0], argc - 1, argv + 1)) {
         return CTL_DONE;
     }
 
-    for (i = 0; ctl_nouns[i]; i++) {
-        for (command = ctl_nouns[i]; command->noun; command++) {
-            if (strcmp(command->noun, argv[0]) == 0 && command->verb
-                && strcmp(command->verb, argv[1]) == 0)
-            {
-                ctl_help_command(command);
-                return CTL_DONE;
-            }
-        }
-    }
-
-    return ctl_fail(CTL_USAGE, "there is no command \"%s %s\"; see "
-                    "\"pinaudctl %s --help\"", argv[0], argv[1], argv[0]);
+    return ctl_fail(CTL_USAGE, "there is no command \"%s %s%s%s\"; see "
+                    "\"pinaudctl %s --help\"", argv[0], argv[1],
+                    argc > 2 ? " " : "", argc > 2 ? argv[2] : "", argv[0]);
 }
 
 
@@ -102,30 +91,55 @@ ctl_help_all(void)
 }
 
 
-void
-ctl_help_noun(const char *noun)
+/* Tells all commands of a noun that begin so; returns how many. */
+
+static unsigned
+ctl_help_noun(const char *noun, int nwords, const char **words)
 {
-    unsigned              i;
+    unsigned              i, told;
     const ctl_command_t  *command;
 
+    told = 0;
+
     for (i = 0; ctl_nouns[i]; i++) {
-        if (strcmp(ctl_nouns[i]->noun, noun) != 0) {
-            continue;
-        }
-
-        if (ctl_nouns[i]->verb == NULL) {
-            ctl_help_command(ctl_nouns[i]);
-            return;
-        }
-
         for (command = ctl_nouns[i]; command->noun; command++) {
-            if (command != ctl_nouns[i]) {
+            if (strcmp(command->noun, noun) != 0
+                || !ctl_help_begins(command->verb, nwords, words))
+            {
+                continue;
+            }
+
+            if (told++) {
                 puts("\n");
             }
 
             ctl_help_command(command);
         }
     }
+
+    return told;
+}
+
+
+static int
+ctl_help_begins(const char *verb, int nwords, const char **words)
+{
+    int     i;
+    size_t  len;
+
+    for (i = 0; i < nwords; i++) {
+        len = strlen(words[i]);
+
+        if (verb == NULL || len == 0 || strncmp(verb, words[i], len) != 0
+            || (verb[len] != '\0' && verb[len] != ' '))
+        {
+            return 0;
+        }
+
+        verb += len + (verb[len] == ' ');
+    }
+
+    return 1;
 }
 
 

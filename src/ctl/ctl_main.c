@@ -25,6 +25,7 @@ const ctl_command_t  *const ctl_nouns[] = {
     ctl_credential_commands,
     ctl_account_commands,
     ctl_team_commands,
+    ctl_team_key_commands,
     ctl_policy_commands,
     ctl_usage_commands,
     ctl_cooldown_commands,
@@ -135,5 +136,5 @@ ctl_run(ctl_t *ctl, int argc, const char **argv)
         return CTL_DONE;
     }
 
-    return ctl_help(ctl->nargs ? 1 : 0, ctl->args);
+    return ctl_help((int) ctl->nargs, ctl->args);
 }

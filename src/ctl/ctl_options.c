@@ -24,6 +24,7 @@ static const ctl_option_t *ctl_option_find(const ctl_option_t *options,
 static int ctl_word_take(ctl_t *ctl, const char *word);
 static const ctl_command_t *ctl_command_find(const char *noun,
     const char *verb);
+static int ctl_verb_begins(const char *noun, const char *word);
 static int ctl_args_check(ctl_t *ctl);
 static const char *ctl_env_file(ctl_t *ctl, const char *variable);
 
@@ -163,12 +164,15 @@ ctl_option_find(const ctl_option_t *options, const char *name, size_t len)
 }
 
 
-/* The first words are the command's name, all others its arguments. */
+/*
+ * The first words are the command's name, two or, as in "team key create",
+ * three; all others are its arguments.
+ */
 
 static int
 ctl_word_take(ctl_t *ctl, const char *word)
 {
-    const char  *noun;
+    const char  *noun, *verb;
 
     if (ctl->command != NULL) {
         ctl->args[ctl->nargs++] = word;
@@ -189,11 +193,22 @@ ctl_word_take(ctl_t *ctl, const char *word)
     }
 
     noun = ctl->args[0];
-    ctl->command = ctl_command_find(noun, word);
+    verb = (ctl->nargs == 1) ? word
+                             : ctl_format(ctl, "%s %s", ctl->args[1], word);
+
+    ctl->command = ctl_command_find(noun, verb);
+
+    if (ctl->command == NULL && ctl->nargs == 1 && ctl_verb_begins(noun, verb))
+    {
+        ctl->args[1] = word;
+        ctl->nargs = 2;
+
+        return CTL_DONE;
+    }
 
     if (ctl->command == NULL) {
         return ctl_fail(CTL_USAGE, "there is no command \"%s %s\"; see "
-                        "\"pinaudctl %s --help\"", noun, word, noun);
+                        "\"pinaudctl %s --help\"", noun, verb, noun);
     }
 
     ctl->nargs = 0;
@@ -227,6 +242,32 @@ ctl_command_find(const char *noun, const char *verb)
 }
 
 
+/* Whether there are verbs that begin with this word. */
+
+static int
+ctl_verb_begins(const char *noun, const char *word)
+{
+    size_t                len;
+    unsigned              i;
+    const ctl_command_t  *command;
+
+    len = strlen(word);
+
+    for (i = 0; ctl_nouns[i]; i++) {
+        for (command = ctl_nouns[i]; command->noun; command++) {
+            if (strcmp(command->noun, noun) == 0 && command->verb != NULL
+                && strncmp(command->verb, word, len) == 0
+                && command->verb[len] == ' ')
+            {
+                return 1;
+            }
+        }
+    }
+
+    return 0;
+}
+
+
 static int
 ctl_args_check(ctl_t *ctl)
 {
@@ -241,9 +282,10 @@ ctl_args_check(ctl_t *ctl)
                             "which command? See \"pinaudctl help\"");
         }
 
-        return ctl_fail(CTL_USAGE, "%s needs a verb; see "
+        return ctl_fail(CTL_USAGE, "%s%s%s needs a verb; see "
                         "\"pinaudctl %s --help\"", ctl->args[0],
-                        ctl->args[0]);
+                        ctl->nargs == 2 ? " " : "",
+                        ctl->nargs == 2 ? ctl->args[1] : "", ctl->args[0]);
     }
 
     if (ctl->nargs >= command->min && ctl->nargs <= command->max) {

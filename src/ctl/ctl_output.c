@@ -6,10 +6,12 @@
  */
 
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include "ctl.h"
 
 
@@ -53,6 +55,30 @@ ctl_fail(int code, const char *fmt, ...)
     fputc('\n', stderr);
 
     return code;
+}
+
+
+/* Past stdio, which would keep a copy in its buffer. */
+
+int
+ctl_print_secret(const char *text, size_t len)
+{
+    ssize_t  n;
+
+    while (len) {
+        n = write(STDOUT_FILENO, text, len);
+
+        if (n > 0) {
+            text += n;
+            len -= (size_t) n;
+
+        } else if (n == 0 || errno != EINTR) {
+            return ctl_fail(CTL_REFUSED, "cannot write to stdout: %s",
+                            strerror(errno));
+        }
+    }
+
+    return CTL_DONE;
 }
 
 

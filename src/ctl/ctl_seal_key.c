@@ -6,11 +6,9 @@
  */
 
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
@@ -20,7 +18,6 @@
 static int ctl_seal_key_generate(ctl_t *ctl);
 static int ctl_seal_key_new(void);
 static int ctl_seal_key_gateway(ctl_t *ctl);
-static int ctl_seal_key_write(const char *text, size_t len);
 
 
 static const ctl_option_t  ctl_generate_options[] = {
@@ -82,7 +79,7 @@ ctl_seal_key_new(void)
                    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, suffix[0],
                    suffix[1], (char *) text);
 
-    rc = ctl_seal_key_write(line, (size_t) len);
+    rc = ctl_print_secret(line, (size_t) len);
 
     OPENSSL_cleanse(key, sizeof(key));
     OPENSSL_cleanse(text, sizeof(text));
@@ -113,29 +110,5 @@ ctl_seal_key_gateway(ctl_t *ctl)
         return ctl_fail(CTL_REFUSED, "%s", error);
     }
 
-    return ctl_seal_key_write(lines, len);
-}
-
-
-/* Past stdio, which would keep a copy in its buffer. */
-
-static int
-ctl_seal_key_write(const char *text, size_t len)
-{
-    ssize_t  n;
-
-    while (len) {
-        n = write(STDOUT_FILENO, text, len);
-
-        if (n > 0) {
-            text += n;
-            len -= (size_t) n;
-
-        } else if (n == 0 || errno != EINTR) {
-            return ctl_fail(CTL_REFUSED, "cannot write to stdout: %s",
-                            strerror(errno));
-        }
-    }
-
-    return CTL_DONE;
+    return ctl_print_secret(lines, len);
 }

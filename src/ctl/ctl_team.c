@@ -17,6 +17,7 @@ static int ctl_team_delete(ctl_t *ctl);
 static int ctl_team_change(ctl_t *ctl, int (*plan)(ctl_t *ctl, void *data));
 static int ctl_team_put_plan(ctl_t *ctl, void *data);
 static int ctl_team_delete_plan(ctl_t *ctl, void *data);
+static int ctl_team_without_keys(ctl_t *ctl, const char *name);
 static int ctl_team_account(ctl_t *ctl, const char *id,
     ctl_account_t *account);
 static int ctl_team_check_accounts(ctl_t *ctl);
@@ -63,7 +64,8 @@ const ctl_command_t  ctl_team_commands[] = {
 
     { .noun = "team", .verb = "delete", .args = "NAME", .min = 1, .max = 1,
       .options = ctl_team_account_table, .handler = ctl_team_delete,
-      .summary = "Take all accounts from a team, or one" },
+      .summary = "Take all accounts from a team, or one",
+      .details = "Without --account it may have no keys." },
 
     { .noun = NULL }
 };
@@ -220,6 +222,10 @@ ctl_team_delete_plan(ctl_t *ctl, void *data)
 
     } else {
         rc = ctl_accounts_read(ctl, 1, &all, &n);
+
+        if (rc == CTL_DONE) {
+            rc = ctl_team_without_keys(ctl, name);
+        }
     }
 
     if (rc != CTL_DONE) {
@@ -240,6 +246,38 @@ ctl_team_delete_plan(ctl_t *ctl, void *data)
 
     return ctl_fail(CTL_REFUSED, "there is no team %s%s%s", name,
                     id ? " on account " : "", id ? id : "");
+}
+
+
+/* Keys of a team that is gone would be those of its next namesake. */
+
+static int
+ctl_team_without_keys(ctl_t *ctl, const char *name)
+{
+    int              rc;
+    unsigned         i, n;
+    const char     **prefixes;
+    ctl_team_key_t  *keys;
+
+    rc = ctl_watch(ctl, PINAUD_KEY_TEAM_KEYS);
+
+    if (rc == CTL_DONE) {
+        rc = ctl_team_keys_read(ctl, name, &keys, &n);
+    }
+
+    if (rc != CTL_DONE || n == 0) {
+        return rc;
+    }
+
+    prefixes = ctl_alloc(ctl, sizeof(char *) * n);
+
+    for (i = 0; i < n; i++) {
+        prefixes[i] = keys[i].prefix;
+    }
+
+    return ctl_fail(CTL_REFUSED, "team %s has %u key%s: %s. \"pinaudctl team "
+                    "key revoke\" deletes them", name, n, n == 1 ? "" : "s",
+                    ctl_some(ctl, prefixes, n));
 }
 
 
