@@ -19,7 +19,8 @@ my $none = { env => { PINAUD_REDIS => undef, PINAUD_SEAL_KEY_FILE => undef } };
 
 my @commands = ('seal-key generate', map({ "credential $_" } qw(put authorize
     list show refresh delete)), map({ "account $_" } qw(put list show delete)), map({ "team $_" }
-    qw(put list delete)), map({ "policy $_" } qw(export diff apply)), 'usage',
+    qw(put list delete)), map({ "team key $_" } qw(create list revoke)),
+    map({ "policy $_" } qw(export diff apply)), 'usage',
     'validate', 'agent');
 
 # help: the whole, of a noun, of a command; nothing else is needed for it
@@ -52,7 +53,7 @@ for my $command (grep { / / } @commands) {
     my $r = $ctl->run(@words, '--help', $none);
 
     is $r->{exit}, 0, "$command --help";
-    like $r->{out}, qr/\AUsage: pinaudctl $command/, "$command --help: usage";
+    like $r->{out}, qr/\AUsage: pinaudctl $command\b/, "$command --help: usage";
     is(() = $r->{out} =~ /^Usage:/mg, 1, "$command --help: it alone");
     is $ctl->run('help', @words, $none)->{out}, $r->{out}, "help $command";
 }
@@ -71,11 +72,23 @@ my @wrong = (
     [qr/there is no command ""/, ''],
     [qr/there is no command "credential get"; see "pinaudctl credential --help"/,
         qw(credential get main)],
-    [qr/there is no command "team key"/, qw(team key create growth)],
+    [qr/there is no command "team key delete"; see "pinaudctl team --help"/,
+        qw(team key delete growth)],
+    [qr/there is no command "team ke"/, qw(team ke create growth)],
+    [qr/team key needs a verb; see "pinaudctl team --help"/, qw(team key)],
+    [qr/too few arguments: "pinaudctl team key create NAME"/,
+        qw(team key create)],
+    [qr/too many arguments: "pinaudctl team key list \[NAME\]"/,
+        qw(team key list a b)],
+    [qr/"team key list" has no option --account/,
+        qw(team key list --account 1)],
     [qr/account needs a verb; see "pinaudctl account --help"/, 'account'],
     [qr/there is no help for that/, qw(help nothing)],
-    [qr/there is no help for that/, qw(help account put more)],
+    [qr/there is no help for that/, qw(help account put more words)],
+    [qr/there is no command "account put more"/, qw(help account put more)],
     [qr/there is no command "account nothing"/, qw(help account nothing)],
+    [qr/there is no command "team key more"/,
+        qw(help team key more)],
     [qr/too few arguments: "pinaudctl account show ID"/, qw(account show)],
     [qr/too many arguments: "pinaudctl account show ID"/,
         qw(account show 1 2)],

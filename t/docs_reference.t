@@ -155,6 +155,8 @@ my %reasons = (
     'of a policy' => [map { strings($_) } source(
         'src/gateway/ngx_pinaud_policy_read.c')
             =~ /(?:return|policy_log\(old,) ([^;]*"[^;]*);/g],
+    'of a team key' => [map { strings($_) } source(
+        'src/gateway/ngx_pinaud_caller.c') =~ /return ("[^;]*);/g],
     'of the gate' => [map { strings($_) } $gate =~ /return ([^;]*"[^;]*);/g],
     'of a token' => [$verdict =~ /reason = "([^"]+)"/g],
 );
@@ -204,11 +206,12 @@ is join(', ', grep { my $m = $_; !grep { $_ eq $m } @strings } @metrics), '',
     'metrics of the dashboard are there';
 
 my ($exit, $help) = run_command(["$dir/build/pinaudctl", 'help']);
-my %commands = map { $_ => 1 } $help =~ /^  ([a-z]+(?:-[a-z]+)?(?: [a-z]+)?)  /mg;
+my %commands = map { $_ => 1 } map { $_, s/^(\w+ \w+) \w+$/$1/r }
+    $help =~ /^  ([a-z]+(?:-[a-z]+)?(?: [a-z]+){0,2})  /mg;
 
 for my $path (grep { $_ ne 'docs/pinaudctl.md' } documents()) {
     my @named = map { s/\s+/ /gr } text($path)
-        =~ /\bpinaudctl\s+((?:seal-key|credential|account|team|policy)\s+[a-z]+
+        =~ /\bpinaudctl\s+(team\s+key\s+[a-z]+|(?:seal-key|credential|account|team|policy)\s+[a-z]+
             |usage|validate)\b/xg;
 
     is join(', ', grep { !$commands{$_} } @named), '',

@@ -10,6 +10,7 @@ package Pinaud::Gateway;
 #   $gw->redis; $gw->sim; $gw->nginx; $gw->evil;
 #   $gw->ctl('usage')                   (exit, output) of pinaudctl
 #   $gw->enrol                          the policy again, after a flush
+#   $gw->team_key('growth')             a new team key of pinaudctl's
 #   $gw->metrics                        { 'name{labels}' => value }
 #   $gw->status, $gw->health            responses
 #   $gw->access_log                     its lines, decoded
@@ -31,6 +32,7 @@ package Pinaud::Gateway;
 #                                           undef: not there
 #   server => '...', http => '...'          more directives there
 #   team => '$http_x_team'
+#   team_key => '$http_authorization'       instead: pinaud_team_key
 #   locations => '...'                      instead of the two of /v5/
 #   upstream => 'https' or 'http'           how Pinterest is reached
 #   redis => { ... }                        of Pinaud::Redis
@@ -224,6 +226,18 @@ sub enrol {
 }
 
 
+# What create prints is the key, and a line for people.
+
+sub team_key {
+    my ($self, $team) = @_;
+
+    my ($key) = $self->must_ctl(qw(team key create), $team)
+        =~ /^(pinaud_\w{36})$/m;
+
+    return $key // die "no key for $team\n";
+}
+
+
 sub limits {
     my ($limits, $option) = @_;
 
@@ -282,14 +296,15 @@ sub locations {
 
     my $scheme = $self->{upstream} // 'https';
     my $proxy = $self->proxy_conf;
-    my $team = $self->{team} // '$http_x_team';
+    my $team = defined $self->{team_key} ? "pinaud_team_key $self->{team_key};"
+        : 'pinaud_team ' . ($self->{team} // '$http_x_team') . ';';
     my $error_page = $self->{retry}
         ? "proxy_intercept_errors on; error_page 401 = \@pinaud_retry;" : '';
 
     my $retry = $self->{retry} ? <<EOF : '';
         location \@pinaud_retry {
             pinaud on;
-            pinaud_team $team;
+            $team
             pinaud_retry;
             proxy_pass $scheme://pinterest;
 $proxy
@@ -299,7 +314,7 @@ EOF
     return <<EOF;
         location /v5/ {
             pinaud on;
-            pinaud_team $team;
+            $team
             $error_page
             @{[ $self->{location} // '' ]}
             proxy_pass $scheme://pinterest;
