@@ -267,18 +267,18 @@ ngx_pinaud_request_admit(ngx_http_request_t *r, ngx_pinaud_record_t *record)
 {
     ngx_msec_t  waited;
 
-    record->stage = NGX_PINAUD_STAGE_ADMIT;
-    record->arrived = ngx_current_msec;
-    record->answered = 0;
-
-    if (record->team_key.len == 0 || record->retried) {
-        ngx_pinaud_request_clock(record);
-
-    } else {
+    if (record->team_key.len && record->stage == NGX_PINAUD_STAGE_CALLER) {
         waited = ngx_current_msec - record->asked;
         record->patience = (waited < record->patience)
                            ? record->patience - waited : 1;
+        record->answered = 0;
+
+    } else {
+        ngx_pinaud_request_clock(record);
     }
+
+    record->stage = NGX_PINAUD_STAGE_ADMIT;
+    record->arrived = ngx_current_msec;
 
     if (ngx_pinaud_admission_ask(record) == NGX_AGAIN) {
         return ngx_pinaud_request_wait(r, record);
