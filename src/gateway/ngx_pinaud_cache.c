@@ -102,7 +102,7 @@ ngx_pinaud_cache_get(ngx_pinaud_cache_t *cache, ngx_str_t *key)
     uint32_t              hash;
     ngx_pinaud_cached_t  *entry;
 
-    hash = ngx_murmur_hash2(key->data, key->len);
+    hash = ngx_crc32_short(key->data, key->len);
 
     entry = (ngx_pinaud_cached_t *)
                 ngx_str_rbtree_lookup(&cache->rbtree, key, hash);
