@@ -486,6 +486,7 @@ extern const ctl_command_t  ctl_usage_commands[];
 extern const ctl_command_t  ctl_cooldown_commands[];
 extern const ctl_command_t  ctl_validate_commands[];
 extern const ctl_command_t  ctl_agent_commands[];
+extern const ctl_command_t  ctl_doctor_commands[];
 
 int ctl_credential_put(ctl_t *ctl);
 int ctl_credential_list(ctl_t *ctl);

@@ -31,6 +31,7 @@ const ctl_command_t  *const ctl_nouns[] = {
     ctl_cooldown_commands,
     ctl_validate_commands,
     ctl_agent_commands,
+    ctl_doctor_commands,
     NULL
 };
 

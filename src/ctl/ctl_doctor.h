@@ -1,0 +1,86 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * What the files of "pinaudctl doctor" share.
+ */
+
+
+#ifndef _CTL_DOCTOR_H_INCLUDED_
+#define _CTL_DOCTOR_H_INCLUDED_
+
+
+#include <stdio.h>
+#include "ctl.h"
+
+
+#define CTL_DOCTOR_SOON  (14 * 86400)  /* seconds before something expires */
+
+
+typedef enum {
+    CTL_GRADE_OK = 0,
+    CTL_GRADE_WARNING,                 /* works, but not for long or not in
+                                          all cases, or can't be looked at */
+    CTL_GRADE_PROBLEM
+} ctl_grade_e;
+
+
+typedef struct ctl_finding_s  ctl_finding_t;
+
+struct ctl_finding_s {
+    ctl_finding_t     *next;
+    const char        *check;
+    ctl_grade_e        grade;
+    const char        *found;
+    const char        *cure;           /* NULL: there is nothing to do */
+};
+
+
+typedef struct {
+    ctl_t             *ctl;
+    ctl_finding_t     *first;
+    ctl_finding_t    **last;
+    unsigned           grades[3];      /* how many of each */
+
+    pinaud_keyring_t  *ring;           /* NULL: there is none that works */
+    unsigned           open:1;         /* the store is reached */
+    unsigned           gaps:1;         /* not all records could be read */
+    uint64_t           now;            /* Redis's time in seconds */
+    const char        *info;           /* what INFO told, or NULL */
+    const char       **names;          /* of credentials, sorted */
+    unsigned           nnames;
+
+    FILE              *told;           /* instead of stderr */
+    FILE              *stderr_kept;
+    char              *told_text;
+    size_t             told_len;
+} ctl_doctor_t;
+
+
+/* ctl_doctor.c */
+
+/* Notes what a check has found; cure NULL: nothing is to be done. */
+void ctl_finding(ctl_doctor_t *doctor, const char *check, ctl_grade_e grade,
+    const char *cure, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/*
+ * What fails in between tells it on stderr, which is kept back; the second
+ * returns it.
+ */
+void ctl_doctor_listen(ctl_doctor_t *doctor);
+const char *ctl_doctor_heard(ctl_doctor_t *doctor);
+
+
+/* ctl_doctor_redis.c: the server; ctl_doctor_user.c: what we may do there */
+
+void ctl_doctor_server(ctl_doctor_t *doctor);
+void ctl_doctor_user(ctl_doctor_t *doctor);
+
+/* ctl_doctor_credential.c, ctl_doctor_policy.c: what it holds */
+
+void ctl_doctor_credentials(ctl_doctor_t *doctor);
+void ctl_doctor_policy(ctl_doctor_t *doctor);
+
+
+#endif /* _CTL_DOCTOR_H_INCLUDED_ */

@@ -1,0 +1,361 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * "pinaudctl doctor": the server.
+ */
+
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "ctl_doctor.h"
+#include "pinaud_scripts.h"
+
+
+#define CTL_DOCTOR_MAJOR   6           /* Redis 6.2 */
+#define CTL_DOCTOR_MINOR   2
+#define CTL_DOCTOR_CLOCK   2000        /* ms between clocks */
+#define CTL_DOCTOR_NOBODY  "doctor"    /* keys of this name are not there */
+
+
+static void ctl_doctor_version(ctl_doctor_t *doctor);
+static void ctl_doctor_role(ctl_doctor_t *doctor);
+static void ctl_doctor_persistence(ctl_doctor_t *doctor);
+static void ctl_doctor_fsync(ctl_doctor_t *doctor);
+static void ctl_doctor_memory(ctl_doctor_t *doctor);
+static void ctl_doctor_scripts(ctl_doctor_t *doctor);
+static void ctl_doctor_clock(ctl_doctor_t *doctor);
+static const char *ctl_doctor_info(ctl_doctor_t *doctor, const char *name);
+static uint64_t ctl_doctor_info_number(ctl_doctor_t *doctor,
+    const char *name);
+static const char *ctl_doctor_config(ctl_doctor_t *doctor, const char *name,
+    const char **heard);
+static int64_t ctl_doctor_time(void);
+
+
+/* INFO tells most of it. */
+
+void
+ctl_doctor_server(ctl_doctor_t *doctor)
+{
+    ctl_t       *ctl;
+    redisReply  *reply;
+    const char  *heard;
+
+    ctl = doctor->ctl;
+
+    ctl_doctor_listen(doctor);
+    reply = ctl_ask(ctl, ctl_words(ctl, "INFO", NULL), REDIS_REPLY_STRING);
+    heard = ctl_doctor_heard(doctor);
+
+    if (reply == NULL) {
+        ctl_finding(doctor, "redis server", CTL_GRADE_WARNING,
+                    "let this user have INFO and CONFIG GET: "
+                    "conf/redis-acl.conf", "its version, role, persistence "
+                    "and memory are not looked at: %s", heard);
+
+    } else {
+        doctor->info = reply->str;
+
+        ctl_doctor_version(doctor);
+        ctl_doctor_role(doctor);
+        ctl_doctor_persistence(doctor);
+        ctl_doctor_memory(doctor);
+    }
+
+    ctl_doctor_scripts(doctor);
+    ctl_doctor_clock(doctor);
+}
+
+
+static void
+ctl_doctor_version(ctl_doctor_t *doctor)
+{
+    char           *end;
+    const char     *version;
+    unsigned long   major, minor;
+
+    version = ctl_doctor_info(doctor, "redis_version");
+
+    major = strtoul(version, &end, 10);
+    minor = (*end == '.') ? strtoul(end + 1, NULL, 10) : 0;
+
+    if (major < CTL_DOCTOR_MAJOR
+        || (major == CTL_DOCTOR_MAJOR && minor < CTL_DOCTOR_MINOR))
+    {
+        ctl_finding(doctor, "redis version", CTL_GRADE_PROBLEM,
+                    "Redis 7 is what this was tested with",
+                    "%s, and at least %d.%d is needed",
+                    *version ? version : "not known", CTL_DOCTOR_MAJOR,
+                    CTL_DOCTOR_MINOR);
+        return;
+    }
+
+    ctl_finding(doctor, "redis version", CTL_GRADE_OK, NULL, "%s", version);
+}
+
+
+/* A failover forgets what the replica had not got yet. */
+
+static void
+ctl_doctor_role(ctl_doctor_t *doctor)
+{
+    uint64_t     replicas;
+    const char  *role;
+
+    role = ctl_doctor_info(doctor, "role");
+    replicas = ctl_doctor_info_number(doctor, "connected_slaves");
+
+    if (strcmp(role, "master") != 0) {
+        ctl_finding(doctor, "redis role", CTL_GRADE_PROBLEM,
+                    "--redis with the master's URL, or with mode=sentinel",
+                    "it is a replica: nothing can be written");
+
+    } else if (replicas == 0) {
+        ctl_finding(doctor, "redis role", CTL_GRADE_OK, NULL,
+                    "master, without replicas");
+
+    } else if (*ctl_doctor_info(doctor, "min_slaves_good_slaves") == '\0') {
+        ctl_finding(doctor, "redis role", CTL_GRADE_WARNING,
+                    "min-replicas-to-write 1 in redis.conf",
+                    "master with %llu replica%s, and goes on writing when it "
+                    "has lost them: a failover forgets counts, and tokens",
+                    (unsigned long long) replicas, replicas == 1 ? "" : "s");
+
+    } else {
+        ctl_finding(doctor, "redis role", CTL_GRADE_OK, NULL,
+                    "master with %llu replica%s",
+                    (unsigned long long) replicas, replicas == 1 ? "" : "s");
+    }
+}
+
+
+static void
+ctl_doctor_persistence(ctl_doctor_t *doctor)
+{
+    if (ctl_doctor_info_number(doctor, "aof_enabled") == 0) {
+        ctl_finding(doctor, "redis persistence", CTL_GRADE_PROBLEM,
+                    "appendonly yes in redis.conf, and CONFIG SET appendonly "
+                    "yes now", "without an append-only file a crash loses "
+                    "tokens that Pinterest gives only once, and counts");
+
+    } else if (strcmp(ctl_doctor_info(doctor, "aof_last_write_status"), "ok")
+               != 0)
+    {
+        ctl_finding(doctor, "redis persistence", CTL_GRADE_PROBLEM,
+                    "see to Redis's disk", "it can't write its append-only "
+                    "file");
+
+    } else {
+        ctl_doctor_fsync(doctor);
+    }
+}
+
+
+static void
+ctl_doctor_fsync(ctl_doctor_t *doctor)
+{
+    const char  *heard, *value;
+
+    value = ctl_doctor_config(doctor, "appendfsync", &heard);
+
+    if (value == NULL) {
+        ctl_finding(doctor, "redis persistence", CTL_GRADE_WARNING,
+                    "let this user have CONFIG GET: conf/redis-acl.conf",
+                    "append-only file; whether it is flushed is not looked "
+                    "at: %s", heard);
+
+    } else if (strcmp(value, "no") == 0) {
+        ctl_finding(doctor, "redis persistence", CTL_GRADE_PROBLEM,
+                    "appendfsync everysec in redis.conf",
+                    "append-only file with appendfsync no: a crash of the "
+                    "host loses tokens that Pinterest gives only once");
+
+    } else {
+        ctl_finding(doctor, "redis persistence", CTL_GRADE_OK, NULL,
+                    "append-only file, appendfsync %s", value);
+    }
+}
+
+
+static void
+ctl_doctor_memory(ctl_doctor_t *doctor)
+{
+    uint64_t     max, used;
+    const char  *policy;
+
+    max = ctl_doctor_info_number(doctor, "maxmemory");
+    used = ctl_doctor_info_number(doctor, "used_memory");
+    policy = ctl_doctor_info(doctor, "maxmemory_policy");
+
+    if (strcmp(policy, "noeviction") != 0) {
+        ctl_finding(doctor, "redis memory", CTL_GRADE_PROBLEM,
+                    "maxmemory-policy noeviction in redis.conf, and CONFIG "
+                    "SET it now", "maxmemory-policy %s throws away counts, "
+                    "or credentials, when memory runs out", policy);
+
+    } else if (max != 0 && used / 9 > max / 10) {
+        ctl_finding(doctor, "redis memory", CTL_GRADE_WARNING,
+                    "raise maxmemory", "%llu of %llu MB are used: when it is "
+                    "full, creates are refused",
+                    (unsigned long long) used / 1048576,
+                    (unsigned long long) max / 1048576);
+
+    } else {
+        ctl_finding(doctor, "redis memory", CTL_GRADE_OK, NULL,
+                    "%llu MB used, %s, noeviction",
+                    (unsigned long long) used / 1048576,
+                    max ? ctl_format(doctor->ctl, "of %llu MB",
+                                     (unsigned long long) max / 1048576)
+                        : "no limit");
+    }
+}
+
+
+/* One that changes nothing, on a bucket that nobody has. */
+
+static void
+ctl_doctor_scripts(ctl_doctor_t *doctor)
+{
+    ctl_t       *ctl;
+    redisReply  *reply;
+    const char  *heard;
+
+    ctl = doctor->ctl;
+
+    ctl_doctor_listen(doctor);
+    reply = ctl_ask(ctl, ctl_words(ctl, "EVAL", pinaud_script_usage, "1",
+                                   ctl_key(ctl, pinaud_key_writes,
+                                           CTL_DOCTOR_NOBODY),
+                                   "1/60", NULL),
+                    REDIS_REPLY_ARRAY);
+    heard = ctl_doctor_heard(doctor);
+
+    if (reply == NULL) {
+        ctl_finding(doctor, "redis scripts", CTL_GRADE_PROBLEM,
+                    "let this user have EVAL and EVALSHA: "
+                    "conf/redis-acl.conf", "they don't run: %s", heard);
+        return;
+    }
+
+    ctl_finding(doctor, "redis scripts", CTL_GRADE_OK, NULL, "they run");
+}
+
+
+/* Quotas go by Redis's clock alone, but clock minutes are Pinterest's. */
+
+static void
+ctl_doctor_clock(ctl_doctor_t *doctor)
+{
+    int          rc;
+    int64_t      after, apart, before;
+    uint64_t     now;
+
+    before = ctl_doctor_time();
+
+    ctl_doctor_listen(doctor);
+    rc = ctl_store_time_ms(doctor->ctl, &now);
+    (void) ctl_doctor_heard(doctor);
+
+    after = ctl_doctor_time();
+
+    if (rc != CTL_DONE) {
+        return;
+    }
+
+    doctor->now = now / 1000;
+
+    /* Redis looked at its clock at some moment in between */
+
+    apart = 0;
+
+    if ((int64_t) now < before) {
+        apart = before - (int64_t) now;
+
+    } else if ((int64_t) now > after) {
+        apart = (int64_t) now - after;
+    }
+
+    if (apart > CTL_DOCTOR_CLOCK) {
+        ctl_finding(doctor, "clock", CTL_GRADE_WARNING,
+                    "set both by NTP", "Redis's clock and this host's are %s "
+                    "apart: cooldowns end at the clock's minute, tokens "
+                    "expire by Redis's clock",
+                    ctl_span(doctor->ctl, (uint64_t) apart));
+        return;
+    }
+
+    ctl_finding(doctor, "clock", CTL_GRADE_OK, NULL,
+                "as this host's, %lld ms apart at least", (long long) apart);
+}
+
+
+/* "" where it is not told. */
+
+static const char *
+ctl_doctor_info(ctl_doctor_t *doctor, const char *name)
+{
+    size_t       len;
+    const char  *line;
+
+    len = strlen(name);
+
+    for (line = doctor->info; line; line = strchr(line, '\n')) {
+        line += (*line == '\n');
+
+        if (strncmp(line, name, len) == 0 && line[len] == ':') {
+            line += len + 1;
+
+            return ctl_printable(doctor->ctl, line, strcspn(line, "\r\n"));
+        }
+    }
+
+    return "";
+}
+
+
+static uint64_t
+ctl_doctor_info_number(ctl_doctor_t *doctor, const char *name)
+{
+    return strtoull(ctl_doctor_info(doctor, name), NULL, 10);
+}
+
+
+static const char *
+ctl_doctor_config(ctl_doctor_t *doctor, const char *name, const char **heard)
+{
+    ctl_t       *ctl;
+    redisReply  *reply;
+
+    ctl = doctor->ctl;
+
+    ctl_doctor_listen(doctor);
+    reply = ctl_ask(ctl, ctl_words(ctl, "CONFIG", "GET", name, NULL),
+                    REDIS_REPLY_ARRAY);
+    *heard = ctl_doctor_heard(doctor);
+
+    if (reply == NULL) {
+        return NULL;
+    }
+
+    if (reply->elements != 2 || reply->element[1]->type != REDIS_REPLY_STRING)
+    {
+        *heard = "it does not tell";
+        return NULL;
+    }
+
+    return ctl_printable(ctl, reply->element[1]->str,
+                         (size_t) reply->element[1]->len);
+}
+
+
+static int64_t
+ctl_doctor_time(void)
+{
+    struct timespec  now;
+
+    (void) clock_gettime(CLOCK_REALTIME, &now);
+
+    return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
