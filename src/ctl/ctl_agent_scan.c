@@ -116,8 +116,15 @@ ctl_agent_look(ctl_agent_t *agent, ctl_agent_credential_t *one)
     one->waiting = 0;
 
     if (one->room != NULL) {
-        return (one->kept && one->keep_at > ctl_clock())
-               ? CTL_DONE : ctl_attempt_settle(agent, one);
+        if (one->kept && one->keep_at > ctl_clock()) {
+            return CTL_DONE;
+        }
+
+        rc = ctl_attempt_settle(agent, one);
+
+        if (rc != CTL_DONE || one->room != NULL) {
+            return rc;
+        }
     }
 
     memset(&look, 0, sizeof(ctl_look_t));

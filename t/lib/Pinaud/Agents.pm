@@ -17,6 +17,8 @@ package Pinaud::Agents;
 #   $agent->wait('refreshed', 5);                    the first one, or undef
 #   my $r = $fleet->once('a', '--timeout', '1s');    {exit} {log}
 #   $fleet->record('main'); $fleet->secret('main');
+#   $fleet->db(7);                                   what follows is of another
+#                                                    database of that Redis
 #   $fleet->token('main');                           opened by its seal key
 #   $fleet->works('main');                           whether Pinterest takes it
 #   $fleet->calls; $fleet->calls('a');               of the token endpoint
@@ -46,7 +48,8 @@ sub new {
     my $self = bless { %opt, dir => temp_dir('agents'), agents => {} },
         $class;
 
-    $self->{redis} //= Pinaud::Redis->new(persist => $opt{persist});
+    $self->{redis} //= Pinaud::Redis->new(persist => $opt{persist},
+        config => "databases 1024\n");
     $self->{ctl} = Pinaud::Ctl->new(redis => $self->{redis});
     $self->{sim} = Pinaud::Pinterest->new;
     $self->{sim}->client(id => CLIENT, secret => SECRET);
@@ -60,10 +63,27 @@ sub ctl { $_[0]{ctl} }
 sub redis { $_[0]{redis} }
 sub dir { $_[0]{dir} }
 sub journal { "$_[0]{dir}/$_[1]" }
-sub record { return { @{ $_[0]->redis->cmd('HGETALL',
+sub record { return { @{ $_[0]->cmd('HGETALL',
     "pinaud:credential:{$_[1]}") } } }
-sub secret { return { @{ $_[0]->redis->cmd('HGETALL',
+sub secret { return { @{ $_[0]->cmd('HGETALL',
     "pinaud:secret:{$_[1]}") } } }
+
+
+sub db {
+    my ($self, $db) = @_;
+
+    $self->{db} = $db;
+    $self->{url} = $self->{redis}->tcp_url . "/$db";
+    $self->{ctl}{url} = $self->{url};
+}
+
+
+sub cmd {
+    my ($self, @args) = @_;
+
+    $self->{redis}->cmd('SELECT', $self->{db}) if defined $self->{db};
+    return $self->{redis}->cmd(@args);
+}
 
 
 sub enrol {
