@@ -102,7 +102,7 @@ is join(', ', map { "$_->{check} $_->{state}" } grep { $_->{state} ne 'ok' }
 is_deeply [map { $_->{check} } @$all], ['seal key file', 'redis',
     'redis version', 'redis role', 'redis persistence', 'redis memory',
     'redis scripts', 'clock', 'redis users', 'redis rights',
-    'credential main', 'accounts'], 'well: all checks';
+    'credential main', 'agents', 'accounts'], 'well: all checks';
 is $last->{json}{problems} + $last->{json}{warnings}, 0, 'well: counted';
 
 my $r = put('doctor');
@@ -280,6 +280,8 @@ finds('redis rights', 'warning', qr/not looked at: .*MULTI: NOPERM/,
     user('lame', @operator, '-multi'));
 finds('credentials', 'problem', qr/not looked at: .*NOPERM/, qr/^$/,
     'no list', user('lame', @operator, 'resetkeys', '~pinaud:account*'));
+finds('agents', 'warning', qr/not looked at: .*NOPERM/, qr/^$/, 'no wishes',
+    user('lame', @operator, 'resetkeys', '~pinaud:credential*'));
 finds('accounts', 'problem', qr/not looked at: .*NOPERM/, qr/^$/,
     'no list', user('lame', @operator, 'resetkeys', '~pinaud:credential*'));
 
@@ -332,6 +334,42 @@ with('wrong client', 'problem', qr/its app's id or secret is refused: 401/,
     $record, state => 'wrong-client', reason => '401');
 with('retrying', 'warning', qr/are tried again: 503/, qr/^$/, $record,
     state => 'retrying', reason => '503');
+with('refresh token of no agent', 'warning',
+    qr/due to be refreshed since 20\S+, and nobody did/, qr/pinaudctl agent/,
+    $record, expires => $now + 2 * DAY);
+
+for my $case (['old', ($now - 700) * 1000, 'warning',
+    qr/an attempt of host gw7 to refresh it stands since 20/,
+    qr/pinaudctl agent on gw7; .*: pinaudctl credential refresh main --force$/],
+    ['unreadable', 'x', 'problem', qr/can't be read/, $authorize])
+{
+    my ($name, $at, $state, $found, $cure) = @$case;
+
+    with("an attempt: $name", $state, $found, $cure, $secrets,
+        attempt => "1 gw7 journal $at 1 abc");
+}
+
+hset($secrets, attempt => '1 gw7 journal ' . ($now - 60) * 1000 . ' 1 abc');
+well('credential main');
+hdel($secrets, 'attempt');
+
+# a wish that nobody sees to; no matter of agents
+
+hset('pinaud:wanted', main => '1 worked');
+finds('agents', 'problem', qr/no agent answers: main$/, qr/pinaudctl agent/,
+    'nobody answers');
+hset('pinaud:wanted', main => '0 worked', gone => '1 expired', '*' => 'x');
+well('agents');
+hset('pinaud:wanted', main => '1 worked');
+hset($record, state => 'retrying');
+well('agents');
+hdel($record, 'state');
+
+my $agent = daemon(sub { select undef, undef, undef, 1;
+    hdel('pinaud:wanted', 'main') });
+well('agents');
+$redis->cmd('DEL', 'pinaud:wanted');
+
 with('refresh token expired', 'problem', qr/refresh token expired 1d 1h ago/,
     $authorize, $secrets, refresh_expires => $now - 25 * 3600);
 with('refresh token soon', 'warning', qr/refresh token expires in 13d/,

@@ -50,6 +50,7 @@ ctl_doctor(ctl_t *ctl)
         ctl_doctor_server(&doctor);
         ctl_doctor_user(&doctor);
         ctl_doctor_credentials(&doctor);
+        ctl_doctor_wishes(&doctor);
         ctl_doctor_policy(&doctor);
     }
 

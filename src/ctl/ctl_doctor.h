@@ -57,6 +57,19 @@ typedef struct {
 } ctl_doctor_t;
 
 
+/* One credential while it is looked at. */
+
+typedef struct {
+    ctl_doctor_t      *doctor;
+    const char        *check;          /* "credential NAME" */
+    ctl_credential_t   record;
+    ctl_secret_t       secret;
+    unsigned           readable:1;     /* the secrets' record */
+    unsigned           old_key:1;
+    unsigned           sound:1;        /* nothing was found */
+} ctl_patient_t;
+
+
 /* ctl_doctor.c */
 
 /* Notes what a check has found; cure NULL: nothing is to be done. */
@@ -80,7 +93,21 @@ void ctl_doctor_user(ctl_doctor_t *doctor);
 /* ctl_doctor_credential.c, ctl_doctor_policy.c: what it holds */
 
 void ctl_doctor_credentials(ctl_doctor_t *doctor);
+
+/* Notes what is wrong with one. */
+void ctl_patient_ill(ctl_patient_t *patient, ctl_grade_e grade,
+    const char *cure, const char *found);
+
+/* The command by which it gets new tokens. */
+const char *ctl_patient_authorize(const ctl_patient_t *patient);
+
 void ctl_doctor_policy(ctl_doctor_t *doctor);
+
+
+/* ctl_doctor_renewal.c: whether somebody renews tokens */
+
+void ctl_patient_renewal(ctl_patient_t *patient);
+void ctl_doctor_wishes(ctl_doctor_t *doctor);
 
 
 #endif /* _CTL_DOCTOR_H_INCLUDED_ */

@@ -11,19 +11,6 @@
 #include "ctl_doctor.h"
 
 
-/* One credential while it is looked at. */
-
-typedef struct {
-    ctl_doctor_t      *doctor;
-    const char        *check;          /* "credential NAME" */
-    ctl_credential_t   record;
-    ctl_secret_t       secret;
-    unsigned           readable:1;     /* the secrets' record */
-    unsigned           old_key:1;
-    unsigned           sound:1;        /* nothing was found */
-} ctl_patient_t;
-
-
 static void ctl_doctor_credential(ctl_doctor_t *doctor, const char *name);
 static void ctl_patient_sealed(ctl_patient_t *patient);
 static void ctl_patient_opens(ctl_patient_t *patient, const char *what,
@@ -32,9 +19,6 @@ static void ctl_patient_opens(ctl_patient_t *patient, const char *what,
 static void ctl_patient_state(ctl_patient_t *patient);
 static void ctl_patient_access(ctl_patient_t *patient);
 static void ctl_patient_refresh(ctl_patient_t *patient);
-static void ctl_patient_ill(ctl_patient_t *patient, ctl_grade_e grade,
-    const char *cure, const char *found);
-static const char *ctl_patient_authorize(const ctl_patient_t *patient);
 static const char *ctl_patient_left(const ctl_patient_t *patient,
     uint64_t expires);
 
@@ -124,6 +108,7 @@ ctl_doctor_credential(ctl_doctor_t *doctor, const char *name)
     ctl_patient_state(&patient);
     ctl_patient_access(&patient);
     ctl_patient_refresh(&patient);
+    ctl_patient_renewal(&patient);
 
     if (patient.sound) {
         ctl_finding(doctor, patient.check, CTL_GRADE_OK, NULL,
@@ -354,7 +339,7 @@ ctl_patient_refresh(ctl_patient_t *patient)
 }
 
 
-static void
+void
 ctl_patient_ill(ctl_patient_t *patient, ctl_grade_e grade, const char *cure,
     const char *found)
 {
@@ -363,7 +348,7 @@ ctl_patient_ill(ctl_patient_t *patient, ctl_grade_e grade, const char *cure,
 }
 
 
-static const char *
+const char *
 ctl_patient_authorize(const ctl_patient_t *patient)
 {
     return ctl_format(patient->doctor->ctl, "pinaudctl credential authorize "
