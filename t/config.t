@@ -67,7 +67,13 @@ sub told {
 }
 
 
-$nginx->write('ca.crt', slurp(Pinaud::TLS->new->ca));
+my $ca = Pinaud::TLS->new;
+my $ca_key = $ca->ca =~ s/crt$/key/r;
+
+$nginx->write('ca.crt', slurp($ca->ca));
+$nginx->write('ca.key', slurp($ca_key));
+$ca->openssl('pkey', '-in', $ca_key, '-aes256', '-passout', 'pass:secret',
+    '-out', $nginx->dir . '/locked.key');
 
 
 for ([open => "$key\n", 0604], [broken => "k1:A\n"], [nocolon => "k1\n"],
@@ -284,9 +290,36 @@ is_told('a relative socket', { redis => 'pinaud_redis unix:redis.sock;' },
 is_told('a long socket',
     { redis => 'pinaud_redis unix:/' . 'x' x 120 . ';' },
     emerg('"pinaud_redis" the path of a unix socket is too long'));
-is_told('TLS', { redis => 'pinaud_redis rediss://127.0.0.1;' },
-    emerg('"pinaud_redis" can\'t use "rediss://" in this '
-        . 'version: use "redis://" or "unix:"'));
+is_told('TLS', { redis => 'pinaud_redis rediss://127.0.0.1;' }, $ok);
+is_told('TLS of two kinds',
+    { redis => 'pinaud_redis rediss://127.0.0.1 redis://127.0.0.2 '
+        . 'mode=cluster;' },
+    emerg('"pinaud_redis" takes redis:// or rediss:// in all URLs, '
+        . 'not both'));
+
+for my $line ('trusted_certificate ca.crt', 'certificate ca.crt',
+    'certificate_key ca.crt', 'name redis')
+{
+    is_told("$line without TLS", { http => "pinaud_redis_ssl_$line;" },
+        emerg('"pinaud_redis_ssl_..." has no effect without "rediss://" in '
+            . '"pinaud_redis"'));
+}
+
+my $tls = 'pinaud_redis rediss://127.0.0.1;';
+
+for my $line ('certificate ca.crt', 'certificate_key ca.crt') {
+    is_told("$line alone",
+        { redis => "$tls pinaud_redis_ssl_$line;" },
+        emerg('"pinaud_redis_ssl_certificate" and '
+            . '"pinaud_redis_ssl_certificate_key" go together'));
+}
+
+is_told('an encrypted key', { redis => "$tls pinaud_redis_ssl_certificate "
+    . 'ca.crt; pinaud_redis_ssl_certificate_key locked.key;' },
+    qr/^nginx: \[emerg\] cannot load certificate key "%%DIR%%\/locked\.key"/);
+is_told('CAs that are none', { redis => "$tls "
+    . 'pinaud_redis_ssl_trusted_certificate seal.key;' },
+    qr/^nginx: \[emerg\] SSL_CTX_load_verify_locations\("%%DIR%%\/seal/);
 is_told('Sentinel', { redis =>
     'pinaud_redis redis://127.0.0.1 mode=sentinel master=m;' },
     emerg('"mode=sentinel" in "pinaud_redis" can\'t be used: '
@@ -357,7 +390,7 @@ my %http_values = (pinaud_redis => 'redis://127.0.0.1',
     pinaud_redis_sentinel_password_file => 'password',
     pinaud_redis_ssl_trusted_certificate => 'ca.crt',
     pinaud_redis_ssl_certificate => 'ca.crt',
-    pinaud_redis_ssl_certificate_key => 'ca.crt',
+    pinaud_redis_ssl_certificate_key => 'ca.key',
     pinaud_redis_ssl_name => 'redis', pinaud_redis_timeout => '1s',
     pinaud_redis_connect_timeout => '1s', pinaud_seal_key_file => 'seal.key',
     pinaud_zone => '4m', pinaud_outage_allowance => '10');
@@ -407,6 +440,7 @@ for my $name (sort keys %http_values) {
 is_told('the least', {}, $ok);
 
 is_told('everything', {
+    redis => 'pinaud_redis rediss://127.0.0.1;',
     http => join(' ', map { "$_ $http_values{$_};" }
         grep { !/_(redis|seal_key_file)$/ } sort keys %http_values)
         . 'pinaud_report $http_x; pinaud_team_key $http_x;',
@@ -472,5 +506,6 @@ sub is_told {
     my ($name, $change, $expected) = @_;
 
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    is told(%$change), $expected, $name;
+    ref $expected ? like(told(%$change), $expected, $name)
+        : is(told(%$change), $expected, $name);
 }

@@ -320,7 +320,7 @@ for my $path (documents()) {
 # limits of this version: what README says has no effect has none
 
 my $effectless = $nginx->{conf} =~ s{pinaud on;}{pinaud on;
-    pinaud_refresh_wait 5s;}r =~ s{pinaud_redis }{pinaud_redis_ssl_name x;
+    pinaud_refresh_wait 5s;}r =~ s{pinaud_redis }{pinaud_redis_sentinel_password_file x;
     pinaud_redis }r;
 
 {

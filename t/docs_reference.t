@@ -85,7 +85,7 @@ for my $name (sort keys %entries) {
 
 my ($limits) = text('README.md') =~ /^## Limits of this version\n(.*?)^## /ms;
 my @reserved = grep { $entries{$_} =~ /this\s+version/i
-    && !/^pinaud_(?:redis|redis_ssl_\w+|idempotency)$/ } sort keys %entries;
+    && !/^pinaud_(?:redis|idempotency)$/ } sort keys %entries;
 
 is join(', ', grep { $limits !~ /`$_(?: on)?`/ } @reserved), '', 'README lists directives without effect';
 
@@ -150,8 +150,9 @@ ok $useless, 'errors by which Redis counts as unavailable';
 
 my %reasons = (
     'of the store' => [
-        (map { strings($_) } $redis =~ /redis_fail\(redis,([^;]*)\);/g),
-        $redis =~ /(?:dropped|reason) = "([^"]+)"/g, strings($useless)],
+        (map { strings($_) } $redis =~ /link_fail\(link,([^;]*)\);/g),
+        $redis =~ /(?:(?:dropped|reason) =|return) "([^"]+)"/g,
+        strings(join '', $redis =~ /words\[\] = \{(.*?)\}/sg), strings($useless)],
     'of a policy' => [map { strings($_) } source(
         'src/gateway/ngx_pinaud_policy_read.c')
             =~ /(?:return|policy_log\(old,) ([^;]*"[^;]*);/g],

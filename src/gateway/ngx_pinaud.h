@@ -136,8 +136,6 @@ typedef struct {
 
 typedef struct {
     ngx_array_t                  *redis;   /* of ngx_str_t: the words */
-    ngx_str_t                     redis_user;
-    ngx_str_t                     redis_password;
     ngx_str_t                     redis_trusted_certificate;
     ngx_str_t                     redis_certificate;
     ngx_str_t                     redis_certificate_key;
@@ -525,6 +523,7 @@ struct ngx_pinaud_policy_s {
 
     u_char                        credential[PINAUD_NAME_MAX];
     size_t                        credential_len;
+    ngx_uint_t                    slot;    /* of the credential's keys */
     u_char                        account_limits[PINAUD_LIMITS_TEXT];
     size_t                        account_limits_len;
     u_char                        team_limits[PINAUD_LIMITS_TEXT];

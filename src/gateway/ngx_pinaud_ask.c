@@ -227,7 +227,8 @@ ngx_pinaud_ask_send(ngx_pinaud_ask_t *ask, ngx_pinaud_command_t *command)
         return;
     }
 
-    room = ngx_pinaud_redis_command(redis, &ask->call, command->len);
+    room = ngx_pinaud_redis_command(redis, ask->policy->slot, &ask->call,
+                                    command->len);
 
     if (room == NULL) {
         ngx_pinaud_ask_fail(ask, "overload");
@@ -241,7 +242,7 @@ ngx_pinaud_ask_send(ngx_pinaud_ask_t *ask, ngx_pinaud_command_t *command)
     /* ms since 1970 have as many digits as there is room, until 2286 */
 
     (void) ngx_pinaud_digits(room + command->deadline,
-                             ngx_pinaud_redis_now(redis)
+                             ngx_pinaud_redis_now(redis, ask->policy->slot)
                              + ngx_pinaud_ask_left(ask));
 
     ngx_memcpy(room + command->id, ask->askers[0].charge.id,
@@ -326,8 +327,8 @@ ngx_pinaud_ask_reply(ngx_pinaud_call_t *call, redisReply *from)
         return;
     }
 
-    ngx_pinaud_redis_good(ask->conf->worker->redis);
-    ngx_pinaud_redis_clock(ask->conf->worker->redis, reply.now, ask->sent);
+    ngx_pinaud_redis_good(call);
+    ngx_pinaud_redis_clock(call, reply.now, ask->sent);
 
     if (reply.nlimits && reply.limits[0].bucket == 'p') {
         credential.data = ask->policy->credential;
@@ -413,7 +414,7 @@ ngx_pinaud_ask_error(ngx_pinaud_ask_t *ask, redisReply *from)
 
     for (i = 0; useless[i]; i++) {
         if (ngx_strncmp(from->str, useless[i], ngx_strlen(useless[i])) == 0) {
-            ngx_pinaud_redis_drop(ask->conf->worker->redis, useless[i]);
+            ngx_pinaud_redis_drop(&ask->call, useless[i]);
             return NGX_ERROR;
         }
     }

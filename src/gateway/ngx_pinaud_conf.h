@@ -26,9 +26,12 @@ char *ngx_pinaud_conf_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_pinaud_conf_idempotency(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
+/* How workers are to reach Redis: servers, handshake, TLS, resolver. */
+ngx_int_t ngx_pinaud_conf_store(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf);
+
 /*
- * Makes what workers need: the store's address and handshake, the key ring,
- * the zone, the scripts' names.
+ * Makes what workers need: the way to the store, the key ring, the zone, the
+ * scripts' names.
  */
 ngx_int_t ngx_pinaud_conf_finish(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf);
 

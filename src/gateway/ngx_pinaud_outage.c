@@ -304,8 +304,9 @@ ngx_pinaud_outage_ask(ngx_pinaud_main_conf_t *pmcf,
     lens[argc++] = p - what;
 
     args[argc] = (char *) deadline;
-    lens[argc++] = ngx_pinaud_digits(deadline, ngx_pinaud_redis_now(redis)
-                                               + pmcf->store.timeout)
+    lens[argc++] = ngx_pinaud_digits(deadline,
+                                     ngx_pinaud_redis_now(redis, policy->slot)
+                                     + pmcf->store.timeout)
                    - deadline;
 
     ask = ngx_alloc(sizeof(ngx_pinaud_lease_ask_t), ngx_cycle->log);

@@ -144,6 +144,8 @@ ngx_pinaud_policy_succeed(ngx_pinaud_policy_t *policy,
 static const char *
 ngx_pinaud_policy_read(ngx_pinaud_policy_t *policy, redisReply *reply)
 {
+    char         key[PINAUD_KEY_MAX];
+    size_t       len;
     redisReply  *format, *credential;
 
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 5) {
@@ -172,6 +174,11 @@ ngx_pinaud_policy_read(ngx_pinaud_policy_t *policy, redisReply *reply)
     {
         return "no credential's name";
     }
+
+    len = pinaud_key_credential(key, credential->str, credential->len);
+    policy->slot = ngx_pinaud_redis_slot(
+                       ngx_pinaud_cache_conf(&policy->cached)->worker->redis,
+                       key, len);
 
     policy->credential_len = credential->len;
     ngx_memcpy(policy->credential, credential->str, credential->len);

@@ -7,77 +7,80 @@
  */
 
 
-#include "ngx_pinaud_redis_link.h"
+#include "ngx_pinaud_redis_inside.h"
 
 
-#define NGX_PINAUD_REDIS_OUTSTANDING  65536        /* calls */
-#define NGX_PINAUD_REDIS_OUTPUT       (16 << 20)   /* bytes not yet written */
-#define NGX_PINAUD_REDIS_REPLY        (1 << 16)    /* bytes of one reply */
-#define NGX_PINAUD_REDIS_ELEMENTS     16           /* of an array in it */
 #define NGX_PINAUD_REDIS_SECONDS      10           /* digits of Redis's time */
 
 
-static void *ngx_pinaud_redis_array(const redisReadTask *task,
+static void *ngx_pinaud_link_array(const redisReadTask *task,
     ngx_pinaud_elements_t elements);
-static void ngx_pinaud_redis_replies(ngx_pinaud_redis_t *redis);
-static void ngx_pinaud_redis_reply(ngx_pinaud_redis_t *redis,
+static u_char *ngx_pinaud_link_room(ngx_pinaud_link_t *link, size_t size);
+static void ngx_pinaud_link_replies(ngx_pinaud_link_t *link);
+static void ngx_pinaud_link_reply(ngx_pinaud_link_t *link,
     redisReply *reply);
-static void ngx_pinaud_redis_greet(ngx_pinaud_redis_t *redis,
+static void ngx_pinaud_link_greeted(ngx_pinaud_link_t *link,
     redisReply *reply);
+static const char *ngx_pinaud_link_refused(redisReply *reply);
+static const char *ngx_pinaud_link_role(redisReply *reply);
+static ngx_int_t ngx_pinaud_link_time(ngx_pinaud_link_t *link,
+    redisReply *reply);
+
+
+void
+ngx_pinaud_link_greet(ngx_pinaud_link_t *link)
+{
+    u_char            *room;
+    ngx_str_t         *commands;
+    ngx_connection_t  *c;
+
+    c = link->peer.connection;
+    c->read->handler = ngx_pinaud_link_read;
+    c->write->handler = ngx_pinaud_link_write;
+
+    commands = &link->greeting->commands;
+    link->greetings = link->greeting->n;
+
+    room = ngx_pinaud_link_room(link, commands->len);
+    if (room == NULL) {
+        ngx_pinaud_link_fail(link, "no memory");
+        return;
+    }
+
+    ngx_memcpy(room, commands->data, commands->len);
+
+    ngx_pinaud_link_write(c->write);
+}
 
 
 u_char *
-ngx_pinaud_redis_command(ngx_pinaud_redis_t *redis, ngx_pinaud_call_t *call,
+ngx_pinaud_link_command(ngx_pinaud_link_t *link, ngx_pinaud_call_t *call,
     size_t size)
 {
     u_char  *room;
 
-    if (redis->ncalls >= NGX_PINAUD_REDIS_OUTSTANDING) {
+    if (link->ncalls >= NGX_PINAUD_REDIS_OUTSTANDING) {
         return NULL;
     }
 
-    room = ngx_pinaud_redis_room(redis, size);
+    room = ngx_pinaud_link_room(link, size);
     if (room == NULL) {
         return NULL;
     }
 
-    if (redis->ncalls++ == 0) {
-        redis->heard = ngx_current_msec;
-        redis->peer.connection->idle = 0;
+    if (link->ncalls++ == 0) {
+        link->heard = ngx_current_msec;
+        link->peer.connection->idle = 0;
     }
 
-    ngx_queue_insert_tail(&redis->calls, &call->queue);
+    call->link = link;
+    ngx_queue_insert_tail(&link->calls, &call->queue);
 
-    if (!redis->flush.posted) {
-        ngx_post_event(&redis->flush, &ngx_posted_events);
+    if (!link->flush.posted) {
+        ngx_post_event(&link->flush, &ngx_posted_events);
     }
 
     return room;
-}
-
-
-ngx_int_t
-ngx_pinaud_redis_send(ngx_pinaud_redis_t *redis, ngx_pinaud_call_t *call,
-    ngx_uint_t argc, const char **args, const size_t *lens)
-{
-    int      n;
-    char    *command;
-    u_char  *room;
-
-    n = redisFormatCommandArgv(&command, argc, args, lens);
-    if (n < 0) {
-        return NGX_ERROR;
-    }
-
-    room = ngx_pinaud_redis_command(redis, call, n);
-
-    if (room) {
-        ngx_memcpy(room, command, n);
-    }
-
-    redisFreeCommand(command);
-
-    return room ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -87,64 +90,64 @@ ngx_pinaud_redis_send(ngx_pinaud_redis_t *redis, ngx_pinaud_call_t *call,
  */
 
 ngx_int_t
-ngx_pinaud_redis_reader(ngx_pinaud_redis_t *redis)
+ngx_pinaud_link_reader(ngx_pinaud_link_t *link)
 {
-    redis->partial = 0;
+    link->partial = 0;
 
-    redis->reader = redisReaderCreate();
-    if (redis->reader == NULL) {
+    link->reader = redisReaderCreate();
+    if (link->reader == NULL) {
         return NGX_ERROR;
     }
 
-    redis->functions = *redis->reader->fn;
-    redis->create_array = redis->functions.createArray;
-    redis->functions.createArray = ngx_pinaud_redis_array;
+    link->functions = *link->reader->fn;
+    link->create_array = link->functions.createArray;
+    link->functions.createArray = ngx_pinaud_link_array;
 
-    redis->reader->fn = &redis->functions;
-    redis->reader->privdata = redis;
+    link->reader->fn = &link->functions;
+    link->reader->privdata = link;
 
     return NGX_OK;
 }
 
 
 static void *
-ngx_pinaud_redis_array(const redisReadTask *task,
+ngx_pinaud_link_array(const redisReadTask *task,
     ngx_pinaud_elements_t elements)
 {
-    ngx_pinaud_redis_t  *redis;
+    ngx_pinaud_link_t  *link;
 
-    redis = task->privdata;
+    link = task->privdata;
 
-    if (elements > NGX_PINAUD_REDIS_ELEMENTS) {
+    if ((size_t) elements > link->elements) {
         return NULL;
     }
 
-    return redis->create_array(task, elements);
+    return link->create_array(task, elements);
 }
 
 
 void
-ngx_pinaud_redis_read(ngx_event_t *rev)
+ngx_pinaud_link_read(ngx_event_t *rev)
 {
     ssize_t              n;
     u_char               buf[16384];
     ngx_connection_t    *c;
-    ngx_pinaud_redis_t  *redis;
+    ngx_pinaud_link_t  *link;
 
     c = rev->data;
-    redis = c->data;
+    link = c->data;
 
     if (c->close) {
 
         /* a graceful quit closes idle connections, its deadline all */
 
-        ngx_pinaud_redis_fail(redis, "closed");
+        ngx_pinaud_link_fail(link, "closed");
         return;
     }
 
     if (rev->timedout) {
         rev->timedout = 0;
-        ngx_pinaud_redis_silence(redis);
+        ngx_pinaud_link_silence(link);
         return;
     }
 
@@ -156,39 +159,39 @@ ngx_pinaud_redis_read(ngx_event_t *rev)
         }
 
         if (n == NGX_ERROR) {
-            ngx_pinaud_redis_fail(redis, redis->state
-                                  == NGX_PINAUD_REDIS_CONNECTING
-                                  ? "connect failed" : "read failed");
+            ngx_pinaud_link_fail(link, link->state == NGX_PINAUD_REDIS_READY
+                                       ? "read failed" : c->ssl
+                                       ? "TLS refused" : "connect failed");
             return;
         }
 
         if (n == 0) {
-            ngx_pinaud_redis_fail(redis, "closed by Redis");
+            ngx_pinaud_link_fail(link, "closed by Redis");
             return;
         }
 
-        redis->heard = ngx_current_msec;
-        redis->partial += n;
+        link->heard = ngx_current_msec;
+        link->partial += n;
 
-        if (redisReaderFeed(redis->reader, (char *) buf, n) != REDIS_OK) {
-            ngx_pinaud_redis_fail(redis, "no memory");
+        if (redisReaderFeed(link->reader, (char *) buf, n) != REDIS_OK) {
+            ngx_pinaud_link_fail(link, "no memory");
             return;
         }
 
-        ngx_pinaud_redis_replies(redis);
+        ngx_pinaud_link_replies(link);
 
-        if (redis->peer.connection != c) {
+        if (link->peer.connection != c) {
             return;
         }
 
     } while (rev->ready);
 
     if (ngx_handle_read_event(rev, 0) != NGX_OK) {
-        ngx_pinaud_redis_fail(redis, "event failed");
+        ngx_pinaud_link_fail(link, "event failed");
         return;
     }
 
-    ngx_pinaud_redis_watch(redis);
+    ngx_pinaud_link_watch(link);
 }
 
 
@@ -198,76 +201,76 @@ ngx_pinaud_redis_read(ngx_event_t *rev)
  */
 
 static void
-ngx_pinaud_redis_replies(ngx_pinaud_redis_t *redis)
+ngx_pinaud_link_replies(ngx_pinaud_link_t *link)
 {
     void        *reply;
     const char  *reason;
 
     reason = NULL;
-    redis->reading = 1;
-    redis->dropped = NULL;
+    link->reading = 1;
+    link->dropped = NULL;
 
-    while (redis->dropped == NULL) {
+    while (link->dropped == NULL) {
 
-        if (redisReaderGetReply(redis->reader, &reply) != REDIS_OK) {
+        if (redisReaderGetReply(link->reader, &reply) != REDIS_OK) {
             reason = "malformed reply";
             break;
         }
 
         if (reply == NULL) {
 
-            if (redis->partial > NGX_PINAUD_REDIS_REPLY) {
+            if (link->partial > link->largest) {
                 reason = "too large reply";
             }
 
             break;
         }
 
-        redis->partial = 0;
+        link->partial = 0;
 
-        ngx_pinaud_redis_reply(redis, reply);
+        ngx_pinaud_link_reply(link, reply);
         freeReplyObject(reply);
     }
 
-    redis->reading = 0;
+    link->reading = 0;
 
-    if (redis->dropped) {
-        reason = redis->dropped;
-        redis->dropped = NULL;
+    if (link->dropped) {
+        reason = link->dropped;
+        link->dropped = NULL;
     }
 
     if (reason) {
-        ngx_pinaud_redis_down(redis, reason);
-        ngx_pinaud_redis_fail(redis, reason);
+        ngx_pinaud_link_down(link, reason);
+        ngx_pinaud_link_fail(link, reason);
     }
 }
 
 
 static void
-ngx_pinaud_redis_reply(ngx_pinaud_redis_t *redis, redisReply *reply)
+ngx_pinaud_link_reply(ngx_pinaud_link_t *link, redisReply *reply)
 {
     ngx_queue_t        *q;
     ngx_pinaud_call_t  *call;
 
-    if (redis->greetings) {
-        ngx_pinaud_redis_greet(redis, reply);
+    if (link->greetings) {
+        ngx_pinaud_link_greeted(link, reply);
         return;
     }
 
-    if (ngx_queue_empty(&redis->calls)) {
-        redis->dropped = "reply that nobody asked for";
+    if (ngx_queue_empty(&link->calls)) {
+        link->dropped = "reply that nobody asked for";
         return;
     }
 
-    q = ngx_queue_head(&redis->calls);
+    q = ngx_queue_head(&link->calls);
     ngx_queue_remove(q);
-    redis->ncalls--;
+    link->ncalls--;
 
     if (reply->type != REDIS_REPLY_ERROR) {
 
         /* only this tells that the store works, not that it can be greeted */
 
-        redis->backoff = NGX_PINAUD_REDIS_BACKOFF_MIN;
+        link->backoff = NGX_PINAUD_REDIS_BACKOFF_MIN;
     }
 
     call = ngx_queue_data(q, ngx_pinaud_call_t, queue);
@@ -275,48 +278,105 @@ ngx_pinaud_redis_reply(ngx_pinaud_redis_t *redis, redisReply *reply)
 }
 
 
-/* The handshake's replies: all must be good, the last tells the clock. */
+/* The handshake's replies: all must be good. */
 
 static void
-ngx_pinaud_redis_greet(ngx_pinaud_redis_t *redis, redisReply *reply)
+ngx_pinaud_link_greeted(ngx_pinaud_link_t *link, redisReply *reply)
+{
+    ngx_uint_t  left;
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        link->dropped = ngx_pinaud_link_refused(reply);
+        return;
+    }
+
+    left = --link->greetings;
+
+    if (link->greeting->role && left == link->greeting->time) {
+        link->dropped = ngx_pinaud_link_role(reply);
+    }
+
+    if (link->greeting->time && left == 0
+        && ngx_pinaud_link_time(link, reply) != NGX_OK)
+    {
+        link->dropped = "handshake not understood";
+    }
+
+    if (left == 0 && link->dropped == NULL) {
+        ngx_pinaud_link_ready(link);
+    }
+}
+
+
+/* Only a known word of the error: the rest may hold anything. */
+
+static const char *
+ngx_pinaud_link_refused(redisReply *reply)
+{
+    ngx_uint_t  i;
+
+    static const char  *words[] = {
+        "LOADING", "WRONGPASS", "NOAUTH", "NOPERM", NULL
+    };
+
+    for (i = 0; words[i]; i++) {
+        if (ngx_strncmp(reply->str, words[i], ngx_strlen(words[i])) == 0) {
+            return words[i];
+        }
+    }
+
+    return "handshake refused";
+}
+
+
+/* HELLO's reply: names, each with its value behind it. NULL: a master. */
+
+static const char *
+ngx_pinaud_link_role(redisReply *reply)
+{
+    size_t       i;
+    redisReply  *name, *value;
+    const char  *reason;
+
+    reason = "handshake not understood";
+
+    if (reply->type == REDIS_REPLY_ARRAY) {
+
+        for (i = 0; i + 1 < reply->elements; i += 2) {
+            name = reply->element[i];
+            value = reply->element[i + 1];
+
+            if (name->type != REDIS_REPLY_STRING
+                || value->type != REDIS_REPLY_STRING
+                || ngx_strcmp(name->str, "role") != 0)
+            {
+                continue;
+            }
+
+            if (ngx_strcmp(value->str, "master") == 0) {
+                return NULL;
+            }
+
+            reason = "is a replica";
+        }
+    }
+
+    return reason;
+}
+
+
+static ngx_int_t
+ngx_pinaud_link_time(ngx_pinaud_link_t *link, redisReply *reply)
 {
     int64_t      now;
     redisReply  *sec, *usec;
-
-    if (reply->type == REDIS_REPLY_ERROR) {
-
-        /* only a known word of the error: the rest may hold anything */
-
-        if (ngx_strncmp(reply->str, "LOADING", 7) == 0) {
-            redis->dropped = "LOADING";
-
-        } else if (ngx_strncmp(reply->str, "WRONGPASS", 9) == 0) {
-            redis->dropped = "WRONGPASS";
-
-        } else if (ngx_strncmp(reply->str, "NOAUTH", 6) == 0) {
-            redis->dropped = "NOAUTH";
-
-        } else if (ngx_strncmp(reply->str, "NOPERM", 6) == 0) {
-            redis->dropped = "NOPERM";
-
-        } else {
-            redis->dropped = "handshake refused";
-        }
-
-        return;
-    }
-
-    if (--redis->greetings) {
-        return;
-    }
 
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2
         || reply->element[0]->type != REDIS_REPLY_STRING
         || reply->element[1]->type != REDIS_REPLY_STRING
         || reply->element[0]->len > NGX_PINAUD_REDIS_SECONDS)
     {
-        redis->dropped = "handshake not understood";
-        return;
+        return NGX_ERROR;
     }
 
     sec = reply->element[0];
@@ -326,85 +386,84 @@ ngx_pinaud_redis_greet(ngx_pinaud_redis_t *redis, redisReply *reply)
           + ngx_atoi((u_char *) usec->str, usec->len) / 1000;
 
     if (!ngx_pinaud_redis_clock_valid(now)) {
-        redis->dropped = "handshake not understood";
-        return;
+        return NGX_ERROR;
     }
 
     /* what was known is of another connection, perhaps to another Redis */
 
-    ngx_pinaud_redis_clock(redis, now, ngx_current_msec);
-    ngx_pinaud_redis_ready(redis);
+    link->offset = now - (int64_t) ngx_current_msec;
+
+    return NGX_OK;
 }
 
 
 void
-ngx_pinaud_redis_flush(ngx_event_t *ev)
+ngx_pinaud_link_flush(ngx_event_t *ev)
 {
-    ngx_pinaud_redis_t  *redis;
+    ngx_pinaud_link_t  *link;
 
-    redis = ev->data;
+    link = ev->data;
 
-    if (redis->state == NGX_PINAUD_REDIS_READY
-        && redis->peer.connection->write->ready)
+    if (link->state == NGX_PINAUD_REDIS_READY
+        && link->peer.connection->write->ready)
     {
-        ngx_pinaud_redis_write(redis->peer.connection->write);
+        ngx_pinaud_link_write(link->peer.connection->write);
     }
 }
 
 
 void
-ngx_pinaud_redis_write(ngx_event_t *wev)
+ngx_pinaud_link_write(ngx_event_t *wev)
 {
     ssize_t              n;
     ngx_connection_t    *c;
-    ngx_pinaud_redis_t  *redis;
+    ngx_pinaud_link_t  *link;
 
     c = wev->data;
-    redis = c->data;
+    link = c->data;
 
-    while (redis->out_pos < redis->out_last) {
+    while (link->out_pos < link->out_last) {
 
-        n = c->send(c, redis->out_pos, redis->out_last - redis->out_pos);
+        n = c->send(c, link->out_pos, link->out_last - link->out_pos);
 
         if (n == NGX_AGAIN || n == 0) {
             break;
         }
 
         if (n == NGX_ERROR) {
-            ngx_pinaud_redis_fail(redis, redis->state
-                                  == NGX_PINAUD_REDIS_CONNECTING
-                                  ? "connect failed" : "write failed");
+            ngx_pinaud_link_fail(link, link->state == NGX_PINAUD_REDIS_READY
+                                       ? "write failed" : "connect failed");
             return;
         }
 
-        redis->out_pos += n;
+        link->out_pos += n;
     }
 
-    if (redis->out_pos == redis->out_last) {
-        redis->out_pos = redis->out;
-        redis->out_last = redis->out;
+    if (link->out_pos == link->out_last) {
+        link->out_pos = link->out;
+        link->out_last = link->out;
     }
 
     if (ngx_handle_write_event(wev, 0) != NGX_OK) {
-        ngx_pinaud_redis_fail(redis, "event failed");
+        ngx_pinaud_link_fail(link, "event failed");
         return;
     }
 
-    ngx_pinaud_redis_watch(redis);
+    ngx_pinaud_link_watch(link);
 }
 
 
 /* Makes room at the end of the output, moving or growing it where needed. */
 
-u_char *
-ngx_pinaud_redis_room(ngx_pinaud_redis_t *redis, size_t size)
+static u_char *
+ngx_pinaud_link_room(ngx_pinaud_link_t *link, size_t size)
 {
     u_char  *out, *room;
     size_t   used, total;
 
-    if ((size_t) (redis->out_end - redis->out_last) < size) {
+    if ((size_t) (link->out_end - link->out_last) < size) {
 
-        used = redis->out_last - redis->out_pos;
+        used = link->out_last - link->out_pos;
 
         if (used + size > NGX_PINAUD_REDIS_OUTPUT) {
             return NULL;
@@ -412,24 +471,24 @@ ngx_pinaud_redis_room(ngx_pinaud_redis_t *redis, size_t size)
 
         total = ngx_max(2 * (used + size), 16384);
 
-        out = ngx_alloc(total, redis->log);
+        out = ngx_alloc(total, link->log);
         if (out == NULL) {
             return NULL;
         }
 
-        if (redis->out) {
-            ngx_memcpy(out, redis->out_pos, used);
-            ngx_free(redis->out);
+        if (link->out) {
+            ngx_memcpy(out, link->out_pos, used);
+            ngx_free(link->out);
         }
 
-        redis->out = out;
-        redis->out_pos = out;
-        redis->out_last = out + used;
-        redis->out_end = out + total;
+        link->out = out;
+        link->out_pos = out;
+        link->out_last = out + used;
+        link->out_end = out + total;
     }
 
-    room = redis->out_last;
-    redis->out_last += size;
+    room = link->out_last;
+    link->out_last += size;
 
     return room;
 }

@@ -16,6 +16,7 @@ typedef struct {
     const ngx_pinaud_script_t  *script;
     ngx_pinaud_told_pt          handler;
     void                       *data;
+    ngx_uint_t                  slot;
     u_char                     *tail;      /* the command behind its script */
     size_t                      tail_len;
     ngx_uint_t                  argc;
@@ -58,6 +59,7 @@ ngx_pinaud_tell(ngx_pinaud_redis_t *redis, const ngx_pinaud_script_t *script,
         tell->script = script;
         tell->handler = handler;
         tell->data = data;
+        tell->slot = ngx_pinaud_redis_slot(redis, args[1], lens[1]);
         tell->argc = argc;
         tell->whole = 0;
         tell->tail = (u_char *) tell + sizeof(ngx_pinaud_tell_t);
@@ -97,7 +99,7 @@ ngx_pinaud_tell_send(ngx_pinaud_tell_t *tell)
                                         "$%uz" CRLF,
                     tell->argc + 2, len);
 
-    room = ngx_pinaud_redis_command(tell->redis, &tell->call,
+    room = ngx_pinaud_redis_command(tell->redis, tell->slot, &tell->call,
                                     (p - head) + len + sizeof(CRLF) - 1
                                     + tell->tail_len);
     if (room == NULL) {

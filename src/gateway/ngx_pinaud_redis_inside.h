@@ -1,0 +1,208 @@
+
+/*
+ * Copyright (C) the ngx_pinaud_module authors
+ *
+ * The inside of a worker's way to Redis, for its own files: the link, which
+ * is one connection to one server at a time (connecting, failing, who waits,
+ * and what goes over it), and what decides to which server.
+ */
+
+
+#ifndef _NGX_PINAUD_REDIS_INSIDE_H_INCLUDED_
+#define _NGX_PINAUD_REDIS_INSIDE_H_INCLUDED_
+
+
+#include "ngx_pinaud_redis.h"
+
+
+#pragma GCC visibility push(hidden)
+
+
+#define NGX_PINAUD_REDIS_BACKOFF_MIN  50           /* ms */
+
+#define NGX_PINAUD_REDIS_OUTSTANDING  65536        /* calls */
+#define NGX_PINAUD_REDIS_OUTPUT       (16 << 20)   /* bytes not yet written */
+#define NGX_PINAUD_REDIS_REPLY        (1 << 16)    /* bytes of one reply */
+#define NGX_PINAUD_REDIS_ELEMENTS     16           /* of an array in it */
+
+
+#if (HIREDIS_MAJOR >= 1)
+typedef size_t  ngx_pinaud_elements_t;
+#else
+typedef int     ngx_pinaud_elements_t;
+#endif
+
+
+/* What happens to a link, told to who made it; each may be NULL. */
+
+typedef struct {
+
+    /*
+     * Before each attempt to connect: where is the server? The answer, which
+     * may come at once, is ngx_pinaud_link_located().
+     */
+    void                     (*locate)(ngx_pinaud_link_t *link);
+
+    void                     (*ready)(ngx_pinaud_link_t *link);
+
+    /* it ended, or could not be made */
+    void                     (*failed)(ngx_pinaud_link_t *link,
+                                  const char *reason);
+} ngx_pinaud_link_hooks_t;
+
+
+struct ngx_pinaud_link_s {
+    ngx_pinaud_redis_t        *redis;
+    ngx_pinaud_redis_conf_t   *conf;
+    ngx_pinaud_link_hooks_t    hooks;
+    ngx_pinaud_greeting_t     *greeting;
+    ngx_str_t                  name;         /* for the log */
+    ngx_log_t                 *log;
+    ngx_pinaud_redis_state_e   state;
+
+    ngx_pinaud_server_t       *servers;      /* one, or equals */
+    ngx_uint_t                 nservers;
+    ngx_uint_t                 nserver;      /* the one in use */
+    ngx_uint_t                 naddr;        /* its address in use */
+    ngx_resolver_ctx_t        *resolving;
+
+    ngx_peer_connection_t      peer;
+    redisReader               *reader;
+    redisReplyObjectFunctions  functions;    /* the reader's, but for arrays */
+    void                    *(*create_array)(const redisReadTask *task,
+                                   ngx_pinaud_elements_t elements);
+    size_t                     elements;     /* of an array, at most */
+    size_t                     largest;      /* bytes of a reply, at most */
+    size_t                     partial;      /* bytes of a reply not whole yet */
+
+    ngx_queue_t                calls;        /* in the order of their replies */
+    ngx_uint_t                 ncalls;
+    ngx_queue_t                waiters;
+    ngx_uint_t                 greetings;    /* handshake replies to come */
+
+    u_char                    *out;          /* what is to be written */
+    u_char                    *out_pos;
+    u_char                    *out_last;
+    u_char                    *out_end;
+
+    ngx_event_t                flush;
+    ngx_event_t                reconnect;    /* or gives up locating it */
+    ngx_connection_t           anchor;       /* debug lines of events read its
+                                                descriptor */
+    ngx_msec_t                 backoff;
+    int64_t                    offset;       /* Redis's clock less ours, ms */
+
+    ngx_msec_t                 heard;        /* when Redis last made progress */
+    ngx_log_t                  muted;        /* nginx logs each failed connect */
+
+    const char                *dropped;      /* why the reply loop is to end */
+    unsigned                   reading:1;    /* inside of the reply loop */
+    unsigned                   locating:1;
+    unsigned                   again:1;      /* it failed: resolve anew */
+    unsigned                   told_down:1;  /* the log knows that it is down */
+    unsigned                   told_up:1;
+    unsigned                   doubted:1;    /* it answers, but of no use */
+    unsigned                   closed:1;     /* for good */
+    unsigned                   mute:1;       /* the log is told by others */
+};
+
+
+struct ngx_pinaud_redis_s {
+    ngx_pinaud_redis_conf_t   *conf;
+    ngx_log_t                 *log;
+    ngx_pinaud_link_t         *link;         /* to the one master */
+    ngx_uint_t                 ndown;        /* links known to be down */
+    ngx_uint_t                 wanted;       /* by who will ask */
+};
+
+
+/* A link is up or down: tells what that makes of the store. */
+void ngx_pinaud_redis_changed(ngx_pinaud_redis_t *redis);
+
+
+/* the link */
+
+/*
+ * Makes a link to one of several servers, of which it takes a copy, and that
+ * does not connect yet; NULL on no memory. Closing it tells waiters and calls
+ * and frees it.
+ */
+ngx_pinaud_link_t *ngx_pinaud_link_create(ngx_pinaud_redis_t *redis,
+    ngx_pinaud_server_t *servers, ngx_uint_t nservers,
+    ngx_pinaud_greeting_t *greeting, const ngx_pinaud_link_hooks_t *hooks);
+void ngx_pinaud_link_close(ngx_pinaud_link_t *link);
+
+/* Connects, unless that is under way or to be tried again later. */
+void ngx_pinaud_link_open(ngx_pinaud_link_t *link);
+
+/* Where its server is; with a reason: it is not known. */
+void ngx_pinaud_link_located(ngx_pinaud_link_t *link, const char *reason);
+
+/* The server's addresses are there, or as good as they get. */
+void ngx_pinaud_link_connect(ngx_pinaud_link_t *link);
+
+ngx_int_t ngx_pinaud_link_wait(ngx_pinaud_link_t *link,
+    ngx_pinaud_waiter_t *waiter);
+
+/* The handshake was good: commands may be sent. */
+void ngx_pinaud_link_ready(ngx_pinaud_link_t *link);
+
+/* Something went over it: how long may it stay silent from now on? */
+void ngx_pinaud_link_watch(ngx_pinaud_link_t *link);
+
+/* The timer of the link has expired. */
+void ngx_pinaud_link_silence(ngx_pinaud_link_t *link);
+
+/* Tells the log and the metrics, once, that the store is up, or down. */
+void ngx_pinaud_link_up(ngx_pinaud_link_t *link);
+void ngx_pinaud_link_down(ngx_pinaud_link_t *link, const char *reason);
+
+/* Ends the connection, tells all who wait, and tries again later. */
+void ngx_pinaud_link_fail(ngx_pinaud_link_t *link, const char *reason);
+
+/* The same of one that answers; from a reply's handler, too. */
+void ngx_pinaud_link_drop(ngx_pinaud_link_t *link, const char *reason);
+
+
+/* its server */
+
+/*
+ * Resolves the server's name anew. NGX_OK: there is nothing to resolve it by.
+ * NGX_AGAIN: ngx_pinaud_link_connect() follows, also when it fails.
+ */
+ngx_int_t ngx_pinaud_link_resolve(ngx_pinaud_link_t *link);
+
+
+/* its TLS */
+
+/*
+ * Begins TLS on a connection that is made, or will be; the end is
+ * ngx_pinaud_link_greet() or a failure.
+ */
+void ngx_pinaud_link_secure(ngx_pinaud_link_t *link);
+
+/* Frees what TLS holds of a connection that is to be closed. */
+void ngx_pinaud_link_unsecure(ngx_connection_t *c);
+
+
+/* what goes over it */
+
+/* A reader for a new connection. */
+ngx_int_t ngx_pinaud_link_reader(ngx_pinaud_link_t *link);
+
+/* Begins the handshake. */
+void ngx_pinaud_link_greet(ngx_pinaud_link_t *link);
+
+void ngx_pinaud_link_read(ngx_event_t *rev);
+void ngx_pinaud_link_write(ngx_event_t *wev);
+void ngx_pinaud_link_flush(ngx_event_t *ev);
+
+/* As ngx_pinaud_redis_command(). */
+u_char *ngx_pinaud_link_command(ngx_pinaud_link_t *link,
+    ngx_pinaud_call_t *call, size_t size);
+
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_PINAUD_REDIS_INSIDE_H_INCLUDED_ */
