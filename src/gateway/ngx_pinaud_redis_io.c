@@ -432,7 +432,8 @@ ngx_pinaud_link_write(ngx_event_t *wev)
 
         if (n == NGX_ERROR) {
             ngx_pinaud_link_fail(link, link->state == NGX_PINAUD_REDIS_READY
-                                       ? "write failed" : "connect failed");
+                                       ? "write failed" : c->ssl
+                                       ? "TLS refused" : "connect failed");
             return;
         }
 

@@ -47,6 +47,7 @@ struct ngx_pinaud_renewal_s {
 
     u_char                    data[PINAUD_NAME_MAX];
     ngx_str_t                 name;        /* of the credential */
+    ngx_uint_t                slot;        /* of its keys */
 
     /* the record, as it was read last */
     ngx_msec_t                read;        /* when it was asked for */

@@ -168,6 +168,7 @@ ngx_pinaud_renewal_create(ngx_pinaud_main_conf_t *pmcf,
 
     renewal->name.data = renewal->data;
     renewal->name.len = policy->credential_len;
+    renewal->slot = policy->slot;
     ngx_memcpy(renewal->data, policy->credential, policy->credential_len);
 
     renewal->read = ngx_current_msec - NGX_PINAUD_RENEWAL_LOOK;
@@ -232,7 +233,7 @@ ngx_pinaud_renewal_newer(ngx_pinaud_renewal_t *renewal, uint64_t version)
 {
     int64_t  now;
 
-    now = ngx_pinaud_redis_now(renewal->conf->worker->redis);
+    now = ngx_pinaud_redis_now(renewal->conf->worker->redis, renewal->slot);
 
     return renewal->version > version
            && (renewal->expires == 0

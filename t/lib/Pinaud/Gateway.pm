@@ -35,7 +35,9 @@ package Pinaud::Gateway;
 #   team_key => '$http_authorization'       instead: pinaud_team_key
 #   locations => '...'                      instead of the two of /v5/
 #   upstream => 'https' or 'http'           how Pinterest is reached
-#   redis => { ... }                        of Pinaud::Redis
+#   redis => { ... }                        of Pinaud::Redis; or one, or a
+#                                           RedisSentinel or RedisCluster
+#   ctl => [...]                            options of each pinaudctl
 #   redis_url => 'tcp'                      by its port, not its socket
 #   redis_url => 'redis://10.0.0.1'         by this
 #   users => { gateway => 'password', operator => '...' }   who nginx and
@@ -97,6 +99,7 @@ sub new {
         teams => { growth => [], brand => [] } } };
 
     $self->{redis} = $with ? $with->redis
+        : ref($opt{redis} // {}) ne 'HASH' ? $opt{redis}
         : Pinaud::Redis->new(%{ $opt{redis} || {} });
     $self->{evil} = $with ? $with->evil
         : $opt{evil} ? Pinaud::EvilRedis->new($self->{redis}) : undef;
@@ -141,6 +144,7 @@ sub store_url {
     my $url = $self->{redis_url} // 'socket';
 
     return $store->tcp_url =~ s{//}{//gateway@}r if $self->{users};
+    return $store->words if $store->can('words');
     return $url eq 'socket' ? $store->url
         : $url eq 'tcp' ? $store->tcp_url : $url;
 }
@@ -157,7 +161,8 @@ sub password_file {
 sub ctl_env {
     my $self = shift;
 
-    return (PINAUD_REDIS => $self->{redis}->url) if !$self->{users};
+    return (PINAUD_REDIS => $self->{redis}->can('words')
+        ? $self->{redis}->words : $self->{redis}->url) if !$self->{users};
     return (PINAUD_REDIS => $self->{redis}->tcp_url('operator'),
         PINAUD_REDIS_PASSWORD_FILE => $self->password_file('operator'));
 }
@@ -168,7 +173,7 @@ sub ctl {
 
     my $input = ref $args[-1] ? ${ pop @args } : '';
 
-    return run_command([Pinaud::Ctl->binary, @args],
+    return run_command([Pinaud::Ctl->binary, @{ $self->{ctl} || [] }, @args],
         input => $input, env => { $self->ctl_env,
             PINAUD_SEAL_KEY_FILE => $self->{keys} });
 }

@@ -8,6 +8,8 @@ package Pinaud::TLS;
 #   $tls->ca                                  path of the CA's certificate
 #   my ($cert, $key) = $tls->server('api.pinterest.com', 'localhost');
 #   my ($cert, $key) = $tls->client('growth');          CN=growth
+#   my ($cert, $key) = $tls->server({ days => 0 }, 'localhost');
+#                                             expires within a second
 #   my ($cert, $key) = $tls->node('localhost');         a server that is its
 #                                                       peers' client, too
 
@@ -36,8 +38,10 @@ sub ca { "$_[0]{dir}/ca.crt" }
 sub server {
     my ($self, @names) = @_;
 
+    my $opt = ref $names[0] ? shift @names : {};
+
     return $self->issue($names[0], alternatives(@names)
-        . "extendedKeyUsage=serverAuth\n");
+        . "extendedKeyUsage=serverAuth\n", $opt->{days});
 }
 
 
@@ -65,7 +69,7 @@ sub client {
 
 
 sub issue {
-    my ($self, $name, $extensions) = @_;
+    my ($self, $name, $extensions, $days) = @_;
 
     my $base = "$self->{dir}/" . ++$self->{count};
 
@@ -77,7 +81,7 @@ sub issue {
     $self->openssl('req', '-new', @options, '-subj', "/CN=$name");
     $self->openssl('x509', '-req', '-in', "$base.csr",
         '-CA', $self->ca, '-CAkey', "$self->{dir}/ca.key",
-        '-CAcreateserial', '-days', 2, '-extfile', "$base.ext",
+        '-CAcreateserial', '-days', $days // 2, '-extfile', "$base.ext",
         '-out', "$base.crt");
 
     return ("$base.crt", "$base.key");
