@@ -129,11 +129,13 @@ ngx_pinaud_refund(ngx_pinaud_main_conf_t *pmcf, ngx_pinaud_policy_t *policy,
 static void
 ngx_pinaud_refund_try(ngx_pinaud_refund_t *refund)
 {
+    int64_t              now;
     ngx_pinaud_redis_t  *redis;
 
     redis = refund->refunds->conf->worker->redis;
+    now = ngx_pinaud_redis_now(redis, refund->policy->slot);
 
-    if (refund->deadline && ngx_pinaud_redis_now(redis) >= refund->deadline) {
+    if (refund->deadline && now >= refund->deadline) {
         ngx_pinaud_refund_drop(refund);
         return;
     }
@@ -192,7 +194,8 @@ ngx_pinaud_refund_send(ngx_pinaud_refund_t *refund)
     lens[0] = 1;
 
     until = refund->deadline ? refund->deadline
-                             : ngx_pinaud_redis_now(pmcf->worker->redis)
+                             : ngx_pinaud_redis_now(pmcf->worker->redis,
+                                                    policy->slot)
                                + NGX_PINAUD_REFUND_KEEP;
 
     args[argc] = (char *) at;

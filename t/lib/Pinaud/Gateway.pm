@@ -144,7 +144,7 @@ sub store_url {
     my $url = $self->{redis_url} // 'socket';
 
     return $store->tcp_url =~ s{//}{//gateway@}r if $self->{users};
-    return $store->words if $store->can('words');
+    return $store->words if $store->can('nodes');
     return $url eq 'socket' ? $store->url
         : $url eq 'tcp' ? $store->tcp_url : $url;
 }
@@ -161,7 +161,7 @@ sub password_file {
 sub ctl_env {
     my $self = shift;
 
-    return (PINAUD_REDIS => $self->{redis}->can('words')
+    return (PINAUD_REDIS => $self->{redis}->can('nodes')
         ? $self->{redis}->words : $self->{redis}->url) if !$self->{users};
     return (PINAUD_REDIS => $self->{redis}->tcp_url('operator'),
         PINAUD_REDIS_PASSWORD_FILE => $self->password_file('operator'));
