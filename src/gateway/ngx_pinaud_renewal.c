@@ -404,6 +404,10 @@ ngx_pinaud_renewal_reply(ngx_pinaud_call_t *call, redisReply *reply)
         } else {
             ngx_pinaud_zone_store_error(ngx_pinaud_zone(renewal->conf),
                                         "credential");
+
+            if (ngx_queue_empty(&renewal->waiting)) {
+                renewal->how = NGX_PINAUD_HOW_NONE;
+            }
         }
     }
 
