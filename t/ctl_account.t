@@ -34,8 +34,8 @@ is members('pinaud:accounts'), '', 'put: nothing was changed';
 done($ctl, 0, "account $id: created\n  credential     main\n"
     . "  limit          none\n", '', 'put: new', 'account', 'put', $id,
     '--credential', 'main');
-is_deeply record($id), { format => 1, credential => 'main', limits => '' },
-    'put: the record';
+is_deeply record($id), { format => 1, credential => 'main', limits => '',
+    mac => $ctl->seal->account_mac($id, 'main') }, 'put: the record';
 is members('pinaud:accounts'), $id, 'put: in the set of all';
 is members('pinaud:accounts:{main}'), $id, "put: in the credential's set";
 
@@ -84,6 +84,8 @@ done($ctl, 0, "team growth of account 7: created\n  limit          100/60s\n"
     'team put: two accounts',
     qw(team put growth --account 7 --account 8 --limit 100/60s));
 is record(7)->{'team:growth'}, '100/60', 'team put: the record';
+is record(7)->{'mac:growth'},
+    $ctl->seal->team_mac(7, 'growth', 'other', '100/60'), 'team put: its mac';
 done($ctl, 0, "team growth of account $id: created\n"
     . "  limit          none\n", '', 'team put: another account',
     qw(team put growth --account), $id);
@@ -230,8 +232,8 @@ is record(7)->{credential}, 'other', 'account delete: nothing was changed';
 
 done($ctl, 0, "team growth of account 8: deleted\n", '',
     'team delete: of one account', qw(team delete growth --account 8));
-is_deeply record(8), { format => 1, credential => 'other', limits => '' },
-    'team delete: out of the record';
+is_deeply record(8), { format => 1, credential => 'other', limits => '',
+    mac => $ctl->seal->account_mac(8, 'other') }, 'team delete: out of the record';
 done($ctl, 1, '', qr/there is no team growth on account 8/,
     'team delete: not there', qw(team delete growth --account 8));
 done($ctl, 0, "team growth of account $id: deleted\n"

@@ -17,7 +17,8 @@ use Test::More;
 my $ctl = Pinaud::Ctl->new;
 my $none = { env => { PINAUD_REDIS => undef, PINAUD_SEAL_KEY_FILE => undef } };
 
-my @commands = ('seal-key generate', map({ "credential $_" } qw(put authorize
+my @commands = (map({ "seal-key $_" } qw(generate list reseal)),
+    map({ "credential $_" } qw(put authorize
     list show refresh delete)), map({ "account $_" } qw(put list show delete)), map({ "team $_" }
     qw(put list delete)), map({ "team key $_" } qw(create list revoke)),
     map({ "policy $_" } qw(export diff apply)), 'usage',
@@ -58,13 +59,7 @@ for my $command (grep { / / } @commands) {
     is $ctl->run('help', @words, $none)->{out}, $r->{out}, "help $command";
 }
 
-# what is not in this version is no command and not in the help
-
-my $all = join '', map { $ctl->run('help', @$_)->{out} } [], map { [$_] }
-    qw(seal-key credential account team policy usage validate);
-
-unlike $all, qr/\b(reseal)\b/,
-    'help tells of nothing that is not there';
+# what is no command
 
 my @wrong = (
     [qr/^pinaudctl: which command\? See "pinaudctl help"$/],

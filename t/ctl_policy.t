@@ -367,7 +367,7 @@ $evil->mode('pass');
 
 $r = $ctl->finish($run);
 is $r->{exit}, 0, 'at once: done';
-is $r->{out}, "account 9: changed\n  limit          7/1s → 5/1s\n",
+is $r->{out}, "account 9: changed\n  limit          7/1s → 5/1s\n  mac            wrong → right\n",
     'at once: from what is there';
 
 # many at once

@@ -162,8 +162,9 @@ unlike $shown, qr/\Q$token\E/, 'and not shown';
 
 ($env{KEY}) = slurp("$dir/pinaud/teams.map") =~ /^"Bearer (\w{32})" growth;$/;
 ok $env{KEY}, 'README: the team has a key';
+shell(block('docs/operations.md', 'gateway'), 'operations: a gateway\'s keys');
 is((stat "$dir/pinaud/$_")[2] & 07, 0, "$_ is closed to others")
-    for qw(seal.key teams.map);
+    for qw(seal.key gateway.key teams.map);
 
 my $conf = here(block('README.md', 'nginx.conf'));
 my ($main) = $standard =~ /\A(.*?)^events/ms;
@@ -394,23 +395,24 @@ my $ids = sub { [slurp("$dir/pinaud/seal.key") =~ /^([\w-]+):/mg] };
 my ($old) = @{ $ids->() };
 my @steps = grep { $_->{test} eq 'sh' } blocks($operations);
 
-is scalar(@steps), 4, 'operations: a renewal, and steps of a rotation';
+my @order = ($old);
+is scalar(@steps), 5, 'operations: a renewal, and steps of a rotation';
 
 for my $step (@steps) {
-    $shown = shell($step->{text}, "operations, line $step->{line}");
+    my $shown = shell($step->{text}, "operations, line $step->{line}");
+    push @order, "@{ $ids->() }";
+    like $shown, qr/^\Q$old\E +yes +0 +0 +0 +0$/m, 'the old key is not used'
+        if $shown =~ /IN FILE/;
     $nginx->reload;
     created $create->(), 'and the gateway works';
 }
 
 my ($new) = @{ $ids->() };
-is "@{ $ids->() }", "$new $old", 'the new key is before the old one';
-isnt $new, $old, 'it is another one';
-like $shown, qr/^sealed by +\Q$new\E$/m, 'the token is sealed by it';
-
-spew("$dir/pinaud/seal.key", slurp("$dir/pinaud/seal.key") =~ s/^$old:.*\n//mr,
-    0640);
-$nginx->reload;
-created $create->(), 'and the old key may go';
+isnt $new, $old, 'another key';
+is "@order[1 .. 5]", "$old $old $new $new $old $new $old $new",
+    'second, first, alone';
+like slurp("$dir/pinaud/gateway.key"), qr/\A\Q$new\E:gateway:[^\n]*\n\z/,
+    'and in the gateway\'s file';
 
 
 # troubleshooting: a caller's field reaches the debug log, the token does not

@@ -98,19 +98,20 @@ ok wait_until(sub { used('account', $other) == 0 }, 2), 'given back';
 is used('shared', $other), 0, 'to what is shared';
 
 
-# a record that something else wrote
+# a record that makes no sense, whoever wrote it
 
 for my $case (['team:light', 'reserve=x'], ['team:light', 'reserve=3'],
     ['reserved', 'x'], ['reserved', 0])
 {
     my ($field, $value) = @$case;
     my $key = "pinaud:account:$other";
-    my $before = $gw->redis->cmd('HGET', $key, $field);
+    my $before = { @{ $gw->redis->cmd('HGETALL', $key) } };
 
-    $gw->redis->cmd('HSET', $key, $field, $value);
+    $gw->redis->cmd('HSET', $key, %{ $gw->seal->sign({ %$before,
+        $field => $value }, $other) });
     ok wait_until(sub { create('light', $other)->{status} == 503 }, 8),
         "$field $value: no free pass";
-    $gw->redis->cmd('HSET', $key, $field, $before);
+    $gw->redis->cmd('HSET', $key, %$before);
     ok wait_until(sub { create('light', $other)->{status} != 503 }, 8),
         "$field $value: mended";
 }

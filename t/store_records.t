@@ -61,9 +61,36 @@ sub with {
 }
 
 
+# Changes an account as who has the seal key does.
+
+sub signed {
+    my %change = @_;
+
+    return sub {
+        my %fields = (@{ $redis->cmd('HGETALL', $_[0]) }, %change);
+        $redis->cmd('HSET', $_[0], %{ $gw->seal->sign(\%fields, account) });
+    };
+}
+
+
+# The record of another account, with its MACs.
+
+sub copied {
+    my ($key, $id) = @_;
+
+    $gw->must_ctl(qw(account put), $id, qw(--credential main --limit 1000/60s));
+    $gw->must_ctl(qw(team put growth --account), $id);
+    $redis->cmd('DEL', $key);
+    $redis->cmd('HSET', $key, @{ $redis->cmd('HGETALL', "pinaud:account:$id") });
+    $gw->must_ctl(qw(team delete growth --account), $id);
+    $gw->must_ctl(qw(account delete), $id);
+}
+
+
 created create(), 'it works';
 $gw->arrived;
 my $used = used();
+my $wrong = qr/its MAC is wrong: "pinaudctl policy apply" mends it/;
 
 
 # tokens
@@ -202,31 +229,67 @@ my $reads = sub {
     return $calls // 0;
 };
 
-for my $case (['another format', [format => '2']],
-    ['a long format', [format => '11']],
-    ['no credential', [credential => '']],
-    ['a credential that is no name', [credential => 'a}b']],
-    ['a credential of a long name', [credential => 'x' x 65]],
-    ['limits of letters', [limits => 'many']],
-    ['a fifth limit', [limits => '1/1 1/2 1/3 1/4 1/5']],
-    ['limits of a window of 0', [limits => '1/0']],
-    ['a long text', [limits => '9' x 50000]],
-    ['a team of letters', ['team:growth' => 'many']],
-    ['a string', sub { $redis->cmd('SET', $_[0], 'x') }])
+for my $case (['another format', qr/unknown format/, [format => '2']],
+    ['a long format', qr/unknown format/, [format => '11']],
+    ['no credential', qr/no credential's name/, [credential => '']],
+    ['a credential that is no name', qr/no credential's name/,
+        [credential => 'a}b']],
+    ['a credential of a long name', qr/no credential's name/,
+        [credential => 'x' x 65]],
+    ['limits of letters', qr/malformed limits of the/, [limits => 'many']],
+    ['a fifth limit', qr/malformed limits of the/,
+        [limits => '1/1 1/2 1/3 1/4 1/5']],
+    ['limits of a window of 0', qr/malformed limits of the/,
+        [limits => '1/0']],
+    ['a long text', qr/malformed limits of the/, [limits => '9' x 50000]],
+    ['a team of letters', qr/malformed limits or reserve/,
+        signed('team:growth' => 'many')],
+    ['a reserve that is in no sum', qr/malformed limits or reserve/,
+        signed('team:growth' => 'reserve=1')],
+    ['a string', qr/no record/, sub { $redis->cmd('SET', $_[0], 'x') }],
+
+    # what pinaudctl did not write, or not here
+
+    ['another credential', $wrong, [credential => 'other']],
+    ['a limit that is lifted', $wrong, [limits => '1000000/1']],
+    ['a limit that is gone', $wrong,
+        sub { $redis->cmd('HDEL', $_[0], 'limits') }],
+    ['a reserve for nobody', $wrong, [reserved => '7']],
+    ['a team with another limit', $wrong, ['team:growth' => '7/1']],
+    ['another account', $wrong, sub { copied($_[0], '77') }],
+    ['a team that was let in by hand', qr/it has no MAC/,
+        ['team:stranger' => ''], [team => 'stranger']],
+    ['another team, let in by hand', $wrong, ['team:stranger' => '',
+        'mac:stranger' => $gw->seal->team_mac(account, qw(growth main))],
+        [team => 'stranger']],
+    ['no MAC', qr/it has no MAC/, sub { $redis->cmd('HDEL', $_[0], 'mac') }],
+    ['no MAC of the team', qr/it has no MAC/,
+        sub { $redis->cmd('HDEL', $_[0], 'mac:growth') }],
+    ['a MAC that is empty', $wrong, [mac => '']],
+    ['a MAC that is none', $wrong, ['mac:growth' => 'x' x 50000]],
+    ['a MAC by another key', qr/by a key that is not in the seal key file/,
+        [mac => 'other' . $gw->seal->account_mac(account, qw(main 1000/60))]],
+    ['a MAC by another key of this id', $wrong, [mac => Pinaud::Seal->new(
+        $gw->seal->id . ':' . 'A' x 43 . '=')->account_mac(account,
+        qw(main 1000/60))]])
 {
-    my ($name, $change) = @$case;
+    my ($name, $reason, $change, $team) = @$case;
+    my @team = $team ? @$team : @growth;
+    my $create = sub { post($gw, $path, $body, @team) };
 
     with($record, $change, sub {
         $gw->nginx->reload->mark;
-        refused create(), 'store-unavailable', "policy: $name";
+        refused $create->(), 'store-unavailable', "policy: $name";
 
         my $asked = $reads->();
-        refused create(), 'store-unavailable', "policy: $name: again" for 1 .. 5;
+        refused $create->(), 'store-unavailable', "policy: $name: again"
+            for 1 .. 5;
         is $reads->(), $asked, 'Redis is not asked again';
 
         my @told = $gw->nginx->log_since
-            =~ /policy of account "\d+" can't be used: /g;
+            =~ /policy of account "\d+" can't be used: (.*)/g;
         is scalar @told, 1, 'the log tells which, once';
+        like $told[0] // '', $reason, 'and why';
         untouched $gw, "policy: $name: nothing arrives";
     });
 
@@ -235,7 +298,7 @@ for my $case (['another format', [format => '2']],
     $gw->arrived;
 }
 
-with($record, [credential => 'nobody'], sub {
+with($record, signed(credential => 'nobody'), sub {
     $gw->nginx->reload;
     refused create(), 'credential-unavailable', 'a credential that is gone';
 });

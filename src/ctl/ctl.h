@@ -90,6 +90,8 @@ struct ctl_s {
     ctl_store_t          *store;       /* NULL: not open */
     const char           *redis_name;  /* what was tried, for messages */
 
+    pinaud_keyring_t     *ring;        /* of policy; NULL: MACs don't count */
+
     /* what a transaction is going to do */
     ctl_words_t          *queue;
     ctl_words_t         **queue_last;
@@ -372,6 +374,8 @@ typedef struct {
     const char           *name;
     pinaud_limits_t       limits;
     unsigned              reserve;     /* 0: none */
+    const redisReply     *mac;         /* as the record has it, or NULL */
+    unsigned              forged:1;    /* it is none of this */
 } ctl_team_t;
 
 
@@ -383,6 +387,8 @@ struct ctl_account_s {
     unsigned              reserved;    /* as the record has it */
     ctl_team_t           *teams;       /* by name */
     unsigned              nteams;
+    const redisReply     *mac;         /* likewise */
+    unsigned              forged:1;
 };
 
 
@@ -398,6 +404,9 @@ const char *ctl_state_name(ctl_state_e state);
 
 ctl_team_t *ctl_account_team(const ctl_account_t *account, const char *name);
 
+/* Orders teams by name, as they are when read. */
+int ctl_team_compare(const void *one, const void *two);
+
 /* The sum of all teams' reserves. */
 uint64_t ctl_account_reserves(const ctl_account_t *account);
 
@@ -405,9 +414,35 @@ uint64_t ctl_account_reserves(const ctl_account_t *account);
 const char *ctl_account_reserves_wrong(ctl_t *ctl,
     const ctl_account_t *account);
 
+/* A field of a record's hash, or NULL. */
+const redisReply *ctl_record_field(const redisReply *hash, const char *name);
+
 /* Key of a thing, in the pool. */
 const char *ctl_key(ctl_t *ctl, size_t (*make)(char *to, const char *name,
     size_t len), const char *name);
+
+
+/* ctl_mac.c: what shows that policy was written by who has the seal key */
+
+/*
+ * Loads ctl->ring: what writes has to have the key, and a master; what reads
+ * checks MACs where it has one.
+ */
+int ctl_mac_keys(ctl_t *ctl, int write);
+
+/* Finds an account's and its teams' MACs, and sets "forged". */
+void ctl_mac_check(ctl_t *ctl, const redisReply *hash,
+    ctl_account_t *account);
+
+/* The MAC for the fields as they are going to be written. */
+const char *ctl_mac_account(ctl_t *ctl, const ctl_account_t *account,
+    const char *limits, const char *reserved);
+const char *ctl_mac_team(ctl_t *ctl, const ctl_account_t *account,
+    const char *team, const char *value);
+
+/* Whether it or one of its teams is; or refuses to build upon it. */
+unsigned ctl_account_forged(const ctl_account_t *account);
+int ctl_account_check(const ctl_account_t *account);
 
 
 /* ctl_cooldown.c */
@@ -459,7 +494,10 @@ int ctl_team_keys_read(ctl_t *ctl, const char *team, ctl_team_key_t **keys,
 ctl_change_t *ctl_plan_credential(ctl_t *ctl, const ctl_credential_t *before,
     const ctl_credential_t *after);
 
-/* An account and all its teams; "after" NULL: deleted. */
+/*
+ * An account and all its teams; "after" NULL: deleted. What was forged gets a
+ * MAC where it is not in "after", too.
+ */
 void ctl_plan_account(ctl_t *ctl, const ctl_account_t *before,
     const ctl_account_t *after);
 

@@ -19,6 +19,7 @@ static int ctl_account_change(ctl_t *ctl,
     int (*plan)(ctl_t *ctl, void *data));
 static int ctl_account_put_plan(ctl_t *ctl, void *data);
 static int ctl_account_delete_plan(ctl_t *ctl, void *data);
+static void ctl_account_show_forged(ctl_t *ctl, const ctl_account_t *account);
 static json_t *ctl_account_json(ctl_t *ctl, const ctl_account_t *account);
 
 
@@ -75,6 +76,14 @@ ctl_account_put(ctl_t *ctl)
         rc = ctl_limits_given(ctl, "limit", &limits, &named);
     }
 
+    if (rc == CTL_DONE) {
+        rc = ctl_check_account(ctl->args[0]);
+    }
+
+    if (rc == CTL_DONE) {
+        rc = ctl_mac_keys(ctl, 1);
+    }
+
     return (rc == CTL_DONE) ? ctl_account_change(ctl, ctl_account_put_plan)
                             : rc;
 }
@@ -83,7 +92,12 @@ ctl_account_put(ctl_t *ctl)
 static int
 ctl_account_delete(ctl_t *ctl)
 {
-    return ctl_account_change(ctl, ctl_account_delete_plan);
+    int  rc;
+
+    rc = ctl_check_account(ctl->args[0]);
+
+    return (rc == CTL_DONE) ? ctl_account_change(ctl, ctl_account_delete_plan)
+                            : rc;
 }
 
 
@@ -92,11 +106,7 @@ ctl_account_change(ctl_t *ctl, int (*plan)(ctl_t *ctl, void *data))
 {
     int  rc;
 
-    rc = ctl_check_account(ctl->args[0]);
-
-    if (rc == CTL_DONE) {
-        rc = ctl_store_open(ctl);
-    }
+    rc = ctl_store_open(ctl);
 
     if (rc == CTL_DONE) {
         rc = ctl_transact(ctl, plan, NULL);
@@ -128,6 +138,10 @@ ctl_account_put_plan(ctl_t *ctl, void *data)
     }
 
     rc = ctl_account_read(ctl, id, &before);
+
+    if (rc == CTL_DONE) {
+        rc = ctl_account_check(&before);
+    }
 
     if (rc == CTL_DONE) {
         rc = ctl_limits_given(ctl, "limit", &limits, &named);
@@ -264,6 +278,10 @@ ctl_account_show(ctl_t *ctl)
     rc = ctl_check_account(ctl->args[0]);
 
     if (rc == CTL_DONE) {
+        rc = ctl_mac_keys(ctl, 0);
+    }
+
+    if (rc == CTL_DONE) {
         rc = ctl_store_open(ctl);
     }
 
@@ -292,6 +310,8 @@ ctl_account_show(ctl_t *ctl)
         printf("%-14s %u\n", "reserved", account.reserved);
     }
 
+    ctl_account_show_forged(ctl, &account);
+
     if (account.nteams == 0) {
         printf("%-14s none\n", "teams");
         return CTL_DONE;
@@ -309,6 +329,33 @@ ctl_account_show(ctl_t *ctl)
     ctl_print(ctl, table, NULL);
 
     return CTL_DONE;
+}
+
+
+/* What no gateway goes by. */
+
+static void
+ctl_account_show_forged(ctl_t *ctl, const ctl_account_t *account)
+{
+    unsigned      i, n;
+    const char  **names;
+
+    n = 0;
+    names = ctl_alloc(ctl, sizeof(char *) * (account->nteams + 1));
+
+    if (account->forged) {
+        names[n++] = "account";
+    }
+
+    for (i = 0; i < account->nteams; i++) {
+        if (account->teams[i].forged) {
+            names[n++] = ctl_format(ctl, "team %s", account->teams[i].name);
+        }
+    }
+
+    if (n) {
+        printf("%-14s %s\n", "wrong mac", ctl_some(ctl, names, n));
+    }
 }
 
 

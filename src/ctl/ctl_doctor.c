@@ -94,7 +94,7 @@ ctl_doctor_keys(ctl_doctor_t *doctor)
         return;
     }
 
-    id = pinaud_keyring_first(doctor->ring, &len);
+    id = pinaud_keyring_id(doctor->ring, 0, &len);
 
     if (!pinaud_keyring_master(doctor->ring)) {
         ctl_finding(doctor, "seal key file", CTL_GRADE_WARNING,

@@ -183,7 +183,7 @@ ctl_patient_opens(ctl_patient_t *patient, const char *what,
 
     case PINAUD_OPENED:
         OPENSSL_cleanse(plain, plain_len);
-        first = pinaud_keyring_first(doctor->ring, &first_len);
+        first = pinaud_keyring_id(doctor->ring, 0, &first_len);
 
         if (id_len != first_len || memcmp(id, first, id_len) != 0) {
             patient->old_key = 1;

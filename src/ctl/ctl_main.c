@@ -64,7 +64,7 @@ const ctl_option_t  ctl_globals[] = {
       .help = "whose its certificate is, if not the host's" },
 
     { .name = "seal-key-file", .arg = "FILE", .env = "PINAUD_SEAL_KEY_FILE",
-      .help = "what seals tokens" },
+      .help = "what seals tokens and signs policy" },
 
     { .name = "json", .help = "print JSON for programs" },
 
@@ -86,6 +86,7 @@ main(int argc, char **argv)
     rc = ctl_run(&ctl, argc, (const char **) argv);
 
     ctl_store_close(&ctl);
+    pinaud_keyring_free(ctl.ring);
     ctl_pool_free(&ctl);
 
     if ((fflush(stdout) != 0 || ferror(stdout)) && rc == CTL_DONE) {

@@ -12,10 +12,16 @@
 
 static void ctl_plan_account_deleted(ctl_t *ctl,
     const ctl_account_t *before);
+static void ctl_plan_account_moved(ctl_t *ctl, const ctl_account_t *before,
+    const ctl_account_t *after);
+static void ctl_plan_account_written(ctl_t *ctl, const ctl_account_t *before,
+    const ctl_account_t *after);
 static void ctl_plan_teams(ctl_t *ctl, const ctl_account_t *before,
     const ctl_account_t *after);
-static void ctl_plan_reserved(ctl_t *ctl, const ctl_account_t *before,
-    const ctl_account_t *after);
+static void ctl_plan_team(ctl_t *ctl, const ctl_account_t *before,
+    const ctl_account_t *after, const ctl_team_t *team);
+static void ctl_plan_mac(ctl_t *ctl, ctl_change_t *change, unsigned before,
+    unsigned after);
 static const char *ctl_plan_limits(ctl_t *ctl, int exists,
     const pinaud_limits_t *limits);
 
@@ -110,7 +116,6 @@ void
 ctl_plan_account(ctl_t *ctl, const ctl_account_t *before,
     const ctl_account_t *after)
 {
-    const char    *id, *key;
     ctl_change_t  *change;
 
     if (after == NULL) {
@@ -118,10 +123,7 @@ ctl_plan_account(ctl_t *ctl, const ctl_account_t *before,
         return;
     }
 
-    id = before->id;
-    key = ctl_key(ctl, pinaud_key_account, id);
-
-    change = ctl_change(ctl, "account", id, NULL,
+    change = ctl_change(ctl, "account", before->id, NULL,
                         before->exists ? "changed" : "created");
 
     ctl_change_field(ctl, change, "credential", before->credential,
@@ -129,35 +131,88 @@ ctl_plan_account(ctl_t *ctl, const ctl_account_t *before,
     ctl_change_field(ctl, change, "limit",
                      ctl_plan_limits(ctl, before->exists, &before->limits),
                      ctl_limits_text(ctl, &after->limits));
+    ctl_plan_mac(ctl, change, before->forged, after->forged);
 
-    if (!before->exists
-        || strcmp(before->credential, after->credential) != 0)
-    {
-        if (before->exists) {
-            ctl_queue_move(ctl, before, after->credential);
-            ctl_queue(ctl, ctl_words(ctl, "SREM",
-                ctl_key(ctl, pinaud_key_credential_accounts,
-                        before->credential), id, NULL));
+    ctl_plan_account_moved(ctl, before, after);
+    ctl_plan_account_written(ctl, before, after);
+    ctl_plan_teams(ctl, before, after);
+}
+
+
+static void
+ctl_plan_account_moved(ctl_t *ctl, const ctl_account_t *before,
+    const ctl_account_t *after)
+{
+    const char  *id;
+
+    id = before->id;
+
+    if (before->exists) {
+
+        if (strcmp(before->credential, after->credential) == 0) {
+            return;
         }
 
-        ctl_queue(ctl, ctl_words(ctl, "SADD", PINAUD_KEY_ACCOUNTS, id,
-                                 NULL));
-        ctl_queue(ctl, ctl_words(ctl, "SADD",
-            ctl_key(ctl, pinaud_key_credential_accounts, after->credential),
+        ctl_queue_move(ctl, before, after->credential);
+        ctl_queue(ctl, ctl_words(ctl, "SREM",
+            ctl_key(ctl, pinaud_key_credential_accounts, before->credential),
             id, NULL));
     }
 
-    if (!before->exists
-        || strcmp(before->credential, after->credential) != 0
-        || !ctl_limits_equal(&before->limits, &after->limits))
+    ctl_queue(ctl, ctl_words(ctl, "SADD", PINAUD_KEY_ACCOUNTS, id, NULL));
+    ctl_queue(ctl, ctl_words(ctl, "SADD",
+        ctl_key(ctl, pinaud_key_credential_accounts, after->credential), id,
+        NULL));
+}
+
+
+/*
+ * All that its MAC is made over is written at once. The sum of reserves is
+ * part of it: gateways read a team's reserve only, and this.
+ */
+
+static void
+ctl_plan_account_written(ctl_t *ctl, const ctl_account_t *before,
+    const ctl_account_t *after)
+{
+    uint64_t      sum;
+    const char   *key, *limits, *reserved;
+    ctl_words_t  *words;
+
+    sum = ctl_account_reserves(after);
+
+    if (before->exists
+        && before->reserved == sum
+        && before->forged == after->forged
+        && strcmp(before->credential, after->credential) == 0
+        && ctl_limits_equal(&before->limits, &after->limits))
     {
-        ctl_queue(ctl, ctl_words(ctl, "HSET", key,
-            "format", PINAUD_RECORD_FORMAT, "credential", after->credential,
-            "limits", ctl_limits_record(ctl, &after->limits), NULL));
+        return;
     }
 
-    ctl_plan_teams(ctl, before, after);
-    ctl_plan_reserved(ctl, before, after);
+    key = ctl_key(ctl, pinaud_key_account, before->id);
+    limits = ctl_limits_record(ctl, &after->limits);
+    reserved = sum ? ctl_number(ctl, sum) : "";
+
+    words = ctl_words(ctl, "HSET", key, "format", PINAUD_RECORD_FORMAT,
+                      "credential", after->credential, "limits", limits,
+                      NULL);
+
+    if (!after->forged) {
+        ctl_word(ctl, words, "mac");
+        ctl_word(ctl, words, ctl_mac_account(ctl, after, limits, reserved));
+    }
+
+    if (sum) {
+        ctl_word(ctl, words, "reserved");
+        ctl_word(ctl, words, reserved);
+    }
+
+    ctl_queue(ctl, words);
+
+    if (sum == 0 && before->reserved) {
+        ctl_queue(ctl, ctl_words(ctl, "HDEL", key, "reserved", NULL));
+    }
 }
 
 
@@ -188,11 +243,9 @@ static void
 ctl_plan_teams(ctl_t *ctl, const ctl_account_t *before,
     const ctl_account_t *after)
 {
-    char              *value;
     unsigned           i;
-    const char        *field, *key;
-    ctl_change_t      *change;
-    const ctl_team_t  *old, *team;
+    const char        *key;
+    const ctl_team_t  *team;
 
     key = ctl_key(ctl, pinaud_key_account, before->id);
 
@@ -202,59 +255,72 @@ ctl_plan_teams(ctl_t *ctl, const ctl_account_t *before,
         if (ctl_account_team(after, team->name) == NULL) {
             ctl_change(ctl, "team", team->name, before->id, "deleted");
             ctl_queue(ctl, ctl_words(ctl, "HDEL", key,
-                ctl_format(ctl, "team:%s", team->name), NULL));
+                ctl_format(ctl, "team:%s", team->name),
+                ctl_format(ctl, "mac:%s", team->name), NULL));
         }
     }
 
     for (i = 0; i < after->nteams; i++) {
-        team = &after->teams[i];
-        old = ctl_account_team(before, team->name);
-
-        change = ctl_change(ctl, "team", team->name, before->id,
-                            old ? "changed" : "created");
-        ctl_change_field(ctl, change, "limit",
-                         old ? ctl_limits_text(ctl, &old->limits) : NULL,
-                         ctl_limits_text(ctl, &team->limits));
-        ctl_change_field(ctl, change, "reserve",
-                         old ? ctl_reserve_text(ctl, old->reserve) : NULL,
-                         ctl_reserve_text(ctl, team->reserve));
-
-        if (old == NULL || old->reserve != team->reserve
-            || !ctl_limits_equal(&old->limits, &team->limits))
-        {
-            field = ctl_format(ctl, "team:%s", team->name);
-            value = ctl_alloc(ctl, PINAUD_TEAM_TEXT);
-            pinaud_team_write(&team->limits, team->reserve, value);
-            ctl_queue(ctl, ctl_words(ctl, "HSET", key, field, value, NULL));
-        }
+        ctl_plan_team(ctl, before, after, &after->teams[i]);
     }
 }
 
 
-/* The sum goes with the reserves: gateways read a team's only, and this. */
+static void
+ctl_plan_team(ctl_t *ctl, const ctl_account_t *before,
+    const ctl_account_t *after, const ctl_team_t *team)
+{
+    char              *value;
+    ctl_words_t       *words;
+    ctl_change_t      *change;
+    const ctl_team_t  *old;
+
+    old = ctl_account_team(before, team->name);
+
+    change = ctl_change(ctl, "team", team->name, before->id,
+                        old ? "changed" : "created");
+    ctl_change_field(ctl, change, "limit",
+                     old ? ctl_limits_text(ctl, &old->limits) : NULL,
+                     ctl_limits_text(ctl, &team->limits));
+    ctl_change_field(ctl, change, "reserve",
+                     old ? ctl_reserve_text(ctl, old->reserve) : NULL,
+                     ctl_reserve_text(ctl, team->reserve));
+
+    if (old != NULL) {
+        ctl_plan_mac(ctl, change, old->forged, team->forged);
+
+        if (old->reserve == team->reserve
+            && old->forged == team->forged
+            && ctl_limits_equal(&old->limits, &team->limits)
+            && strcmp(before->credential, after->credential) == 0)
+        {
+            return;
+        }
+    }
+
+    value = ctl_alloc(ctl, PINAUD_TEAM_TEXT);
+    pinaud_team_write(&team->limits, team->reserve, value);
+
+    words = ctl_words(ctl, "HSET",
+                      ctl_key(ctl, pinaud_key_account, before->id),
+                      ctl_format(ctl, "team:%s", team->name), value, NULL);
+
+    if (!team->forged) {
+        ctl_word(ctl, words, ctl_format(ctl, "mac:%s", team->name));
+        ctl_word(ctl, words, ctl_mac_team(ctl, after, team->name, value));
+    }
+
+    ctl_queue(ctl, words);
+}
+
 
 static void
-ctl_plan_reserved(ctl_t *ctl, const ctl_account_t *before,
-    const ctl_account_t *after)
+ctl_plan_mac(ctl_t *ctl, ctl_change_t *change, unsigned before,
+    unsigned after)
 {
-    uint64_t     sum;
-    const char  *key;
-
-    sum = ctl_account_reserves(after);
-
-    if (sum == before->reserved) {
-        return;
+    if (before && !after) {
+        ctl_change_field(ctl, change, "mac", "wrong", "right");
     }
-
-    key = ctl_key(ctl, pinaud_key_account, before->id);
-
-    if (sum == 0) {
-        ctl_queue(ctl, ctl_words(ctl, "HDEL", key, "reserved", NULL));
-        return;
-    }
-
-    ctl_queue(ctl, ctl_words(ctl, "HSET", key, "reserved",
-                             ctl_number(ctl, sum), NULL));
 }
 
 
@@ -287,9 +353,8 @@ ctl_account_put_team(ctl_account_t *account, const char *name)
 
     if (team == NULL) {
         team = &account->teams[account->nteams++];
+        memset(team, 0, sizeof(ctl_team_t));
         team->name = name;
-        team->limits.count = 0;
-        team->reserve = 0;
     }
 
     return team;

@@ -23,6 +23,7 @@ typedef struct {
 
 
 static int ctl_policy_export(ctl_t *ctl);
+static void ctl_policy_warn(const ctl_policy_state_t *state);
 static int ctl_policy_diff(ctl_t *ctl);
 static int ctl_policy_apply(ctl_t *ctl);
 
@@ -35,6 +36,8 @@ static int ctl_policy_check(ctl_t *ctl, ctl_policy_state_t *state);
 static void ctl_policy_plan_credentials(ctl_t *ctl,
     ctl_policy_state_t *state);
 static int ctl_policy_plan_accounts(ctl_t *ctl, ctl_policy_state_t *state);
+static void ctl_policy_keep_teams(ctl_t *ctl, ctl_policy_state_t *state,
+    const ctl_account_t *before, ctl_account_t *after);
 static void ctl_policy_prune(ctl_t *ctl, ctl_policy_state_t *state);
 static ctl_credential_t *ctl_policy_credential_of(ctl_credential_t *all,
     unsigned n, const char *name);
@@ -85,19 +88,41 @@ ctl_policy_export(ctl_t *ctl)
 
     memset(&state, 0, sizeof(ctl_policy_state_t));
 
-    rc = ctl_store_open(ctl);
+    rc = ctl_mac_keys(ctl, 0);
+
+    if (rc == CTL_DONE) {
+        rc = ctl_store_open(ctl);
+    }
 
     if (rc == CTL_DONE) {
         rc = ctl_transact(ctl, ctl_policy_state, &state);
     }
 
     if (rc == CTL_DONE) {
+        ctl_policy_warn(&state);
         ctl_print_json(ctl_policy_document(ctl, state.credentials,
                                            state.ncredentials, state.accounts,
                                            state.naccounts));
     }
 
     return rc;
+}
+
+
+/* What is exported may be what somebody else wrote. */
+
+static void
+ctl_policy_warn(const ctl_policy_state_t *state)
+{
+    unsigned  i;
+
+    for (i = 0; i < state->naccounts; i++) {
+        if (ctl_account_forged(&state->accounts[i])) {
+            fprintf(stderr, "account %s was changed by something else than "
+                    "pinaudctl, or with another seal key: read it before you "
+                    "apply it\n", state->accounts[i].id);
+        }
+    }
 }
 
 
@@ -145,6 +170,10 @@ ctl_policy_transact(ctl_t *ctl, int (*plan)(ctl_t *ctl, void *data),
     int  rc;
 
     rc = ctl_policy_read(ctl, ctl->args[0], &state->policy);
+
+    if (rc == CTL_DONE) {
+        rc = ctl_mac_keys(ctl, 1);
+    }
 
     if (rc == CTL_DONE) {
         rc = ctl_store_open(ctl);
@@ -278,9 +307,8 @@ ctl_policy_plan_credentials(ctl_t *ctl, ctl_policy_state_t *state)
 static int
 ctl_policy_plan_accounts(ctl_t *ctl, ctl_policy_state_t *state)
 {
-    unsigned        i, k;
+    unsigned        i;
     const char     *wrong;
-    ctl_team_t     *team;
     ctl_account_t   after, before, *there, *wanted;
 
     for (i = 0; i < state->policy.naccounts; i++) {
@@ -299,14 +327,8 @@ ctl_policy_plan_accounts(ctl_t *ctl, ctl_policy_state_t *state)
 
         ctl_account_copy(ctl, &after, wanted, before.nteams);
 
-        for (k = 0; k < before.nteams; k++) {
-            if (ctl_given(ctl, "prune") == NULL
-                && ctl_account_team(wanted, before.teams[k].name) == NULL)
-            {
-                team = ctl_account_put_team(&after, before.teams[k].name);
-                team->limits = before.teams[k].limits;
-                team->reserve = before.teams[k].reserve;
-            }
+        if (ctl_given(ctl, "prune") == NULL) {
+            ctl_policy_keep_teams(ctl, state, &before, &after);
         }
 
         wrong = ctl_account_reserves_wrong(ctl, &after);
@@ -321,6 +343,38 @@ ctl_policy_plan_accounts(ctl_t *ctl, ctl_policy_state_t *state)
     }
 
     return ctl_policy_errors(&state->policy);
+}
+
+
+/* A team that the file does not name stays, but not one that was forged. */
+
+static void
+ctl_policy_keep_teams(ctl_t *ctl, ctl_policy_state_t *state,
+    const ctl_account_t *before, ctl_account_t *after)
+{
+    unsigned           i;
+    ctl_team_t        *team;
+    const ctl_team_t  *old;
+
+    for (i = 0; i < before->nteams; i++) {
+        old = &before->teams[i];
+
+        if (ctl_account_team(after, old->name) != NULL) {
+            continue;
+        }
+
+        team = ctl_account_put_team(after, old->name);
+        team->limits = old->limits;
+        team->reserve = old->reserve;
+
+        if (old->forged) {
+            ctl_policy_error(&state->policy,
+                             ctl_format(ctl, "/accounts/%s/teams", after->id),
+                             ctl_format(ctl, "do not name %s, which has a "
+                                        "wrong MAC in Redis: name it, or "
+                                        "delete it with --prune", old->name));
+        }
+    }
 }
 
 

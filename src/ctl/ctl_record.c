@@ -13,8 +13,6 @@
 
 static int ctl_record_hash(ctl_t *ctl, const char *key, redisReply **hash);
 static int ctl_record_format(const char *key, const redisReply *hash);
-static const redisReply *ctl_record_field(const redisReply *hash,
-    const char *name);
 static const char *ctl_record_text(const redisReply *hash, const char *name);
 static const char *ctl_record_shown(ctl_t *ctl, const redisReply *hash,
     const char *name);
@@ -29,7 +27,6 @@ static const unsigned char *ctl_record_bytes(const redisReply *hash,
 static int ctl_account_teams(ctl_t *ctl, const char *key,
     const redisReply *hash, ctl_account_t *account);
 static int ctl_record_bad(const char *key, const char *name);
-static int ctl_team_compare(const void *one, const void *two);
 
 
 int
@@ -163,7 +160,13 @@ ctl_account_read(ctl_t *ctl, const char *id, ctl_account_t *account)
 
     account->reserved = (unsigned) reserved;
 
-    return ctl_account_teams(ctl, key, hash, account);
+    rc = ctl_account_teams(ctl, key, hash, account);
+
+    if (rc == CTL_DONE) {
+        ctl_mac_check(ctl, hash, account);
+    }
+
+    return rc;
 }
 
 
@@ -186,6 +189,7 @@ ctl_account_teams(ctl_t *ctl, const char *key, const redisReply *hash,
         }
 
         team = &account->teams[account->nteams++];
+        memset(team, 0, sizeof(ctl_team_t));
         team->name = field + 5;
 
         if (!pinaud_is_name((const unsigned char *) team->name,
@@ -335,7 +339,7 @@ ctl_record_format(const char *key, const redisReply *hash)
 }
 
 
-static const redisReply *
+const redisReply *
 ctl_record_field(const redisReply *hash, const char *name)
 {
     size_t  i;
@@ -492,7 +496,7 @@ ctl_record_bad(const char *key, const char *name)
 }
 
 
-static int
+int
 ctl_team_compare(const void *one, const void *two)
 {
     return strcmp(((const ctl_team_t *) one)->name,

@@ -12,7 +12,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
-#include "ctl.h"
+#include "ctl_seal.h"
 
 
 static int ctl_seal_key_generate(ctl_t *ctl);
@@ -42,6 +42,21 @@ const ctl_command_t  ctl_seal_key_commands[] = {
 "--seal-key-file. They open access tokens, but no refresh token and no\n"
 "client secret:\n\n"
 "    (umask 027; pinaudctl seal-key generate --gateway > gateway.key)" },
+
+    { .noun = "seal-key", .verb = "list", .args = "",
+      .handler = ctl_seal_key_list,
+      .summary = "Tell what each key sealed or signed",
+      .details =
+"A key that sealed and signed nothing may go out of the files, unless a\n"
+"backup of Redis is to be used again." },
+
+    { .noun = "seal-key", .verb = "reseal", .args = "",
+      .handler = ctl_seal_key_reseal,
+      .summary = "Seal and sign everything anew with the first key",
+      .details =
+"What cannot be changed is told, and the rest is done; it may be stopped at\n"
+"any time and be run again. Every gateway and agent has to have the first key\n"
+"in its file before." },
 
     { .noun = NULL }
 };

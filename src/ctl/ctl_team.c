@@ -111,6 +111,10 @@ ctl_team_change(ctl_t *ctl, int (*plan)(ctl_t *ctl, void *data))
     }
 
     if (rc == CTL_DONE) {
+        rc = ctl_mac_keys(ctl, 1);
+    }
+
+    if (rc == CTL_DONE) {
         rc = ctl_store_open(ctl);
     }
 
@@ -179,6 +183,10 @@ ctl_team_put_plan(ctl_t *ctl, void *data)
     while (rc == CTL_DONE && (id = ctl_given_next(ctl, "account", &i))) {
 
         rc = ctl_team_account(ctl, id, &before);
+
+        if (rc == CTL_DONE) {
+            rc = ctl_account_check(&before);
+        }
 
         if (rc != CTL_DONE) {
             break;

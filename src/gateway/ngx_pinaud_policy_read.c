@@ -7,8 +7,26 @@
 
 
 #include "ngx_pinaud.h"
+#include "pinaud_mac.h"
+#include "pinaud_policy.h"
 
 
+/* What is asked, in the order of the reply. */
+
+enum {
+    NGX_PINAUD_POLICY_FORMAT = 0,
+    NGX_PINAUD_POLICY_CREDENTIAL,
+    NGX_PINAUD_POLICY_LIMITS,
+    NGX_PINAUD_POLICY_RESERVED,
+    NGX_PINAUD_POLICY_MAC,
+    NGX_PINAUD_POLICY_TEAM,
+    NGX_PINAUD_POLICY_TEAM_MAC,
+    NGX_PINAUD_POLICY_FIELDS
+};
+
+
+static size_t ngx_pinaud_policy_field(char *to, const char *prefix,
+    ngx_pinaud_policy_t *policy);
 static const char *ngx_pinaud_policy_reply(ngx_pinaud_cached_t *cached,
     ngx_pinaud_cached_t *cached_old, redisReply *reply);
 static void ngx_pinaud_policy_log(ngx_pinaud_cached_t *cached,
@@ -16,6 +34,14 @@ static void ngx_pinaud_policy_log(ngx_pinaud_cached_t *cached,
 static void ngx_pinaud_policy_succeed(ngx_pinaud_policy_t *policy,
     ngx_pinaud_policy_t *old);
 static const char *ngx_pinaud_policy_read(ngx_pinaud_policy_t *policy,
+    redisReply *reply);
+static const char *ngx_pinaud_policy_account(ngx_pinaud_policy_t *policy,
+    redisReply **fields);
+static const char *ngx_pinaud_policy_macs(ngx_pinaud_policy_t *policy,
+    redisReply **fields);
+static const char *ngx_pinaud_policy_mac(pinaud_keyring_t *ring,
+    u_char *data, size_t len, redisReply *mac);
+static void ngx_pinaud_policy_text(pinaud_policy_field_t *field,
     redisReply *reply);
 static ngx_int_t ngx_pinaud_policy_limits(redisReply *reply, u_char *to,
     size_t *len);
@@ -36,9 +62,10 @@ ngx_int_t
 ngx_pinaud_policy_ask(ngx_pinaud_policy_t *policy, ngx_pinaud_redis_t *redis)
 {
     char         key[PINAUD_KEY_MAX],
-                 field[sizeof("team:") + PINAUD_NAME_MAX];
-    size_t       lens[7];
-    const char  *args[7];
+                 team[sizeof("team:") + PINAUD_NAME_MAX],
+                 mac[sizeof("mac:") + PINAUD_NAME_MAX];
+    size_t       lens[NGX_PINAUD_POLICY_FIELDS + 2];
+    const char  *args[NGX_PINAUD_POLICY_FIELDS + 2];
 
     args[0] = "HMGET";
     lens[0] = 5;
@@ -53,12 +80,30 @@ ngx_pinaud_policy_ask(ngx_pinaud_policy_t *policy, ngx_pinaud_redis_t *redis)
     lens[4] = 6;
     args[5] = "reserved";
     lens[5] = 8;
-    args[6] = field;
-    lens[6] = ngx_snprintf((u_char *) field, sizeof(field), "team:%*s",
-                           policy->team_len, policy->team)
-              - (u_char *) field;
+    args[6] = "mac";
+    lens[6] = 3;
+    args[7] = team;
+    lens[7] = ngx_pinaud_policy_field(team, "team:", policy);
+    args[8] = mac;
+    lens[8] = ngx_pinaud_policy_field(mac, "mac:", policy);
 
-    return ngx_pinaud_cache_ask(&policy->cached, redis, 7, args, lens);
+    return ngx_pinaud_cache_ask(&policy->cached, redis,
+                                NGX_PINAUD_POLICY_FIELDS + 2, args, lens);
+}
+
+
+/* A field's name, of the prefix and the team's. */
+
+static size_t
+ngx_pinaud_policy_field(char *to, const char *prefix,
+    ngx_pinaud_policy_t *policy)
+{
+    u_char  *p;
+
+    p = ngx_cpymem(to, prefix, ngx_strlen(prefix));
+    p = ngx_cpymem(p, policy->team, policy->team_len);
+
+    return p - (u_char *) to;
 }
 
 
@@ -144,16 +189,17 @@ ngx_pinaud_policy_succeed(ngx_pinaud_policy_t *policy,
 static const char *
 ngx_pinaud_policy_read(ngx_pinaud_policy_t *policy, redisReply *reply)
 {
-    char         key[PINAUD_KEY_MAX];
-    size_t       len;
-    redisReply  *format, *credential;
+    const char   *reason;
+    redisReply   *format, **fields;
 
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 5) {
+    if (reply->type != REDIS_REPLY_ARRAY
+        || reply->elements != NGX_PINAUD_POLICY_FIELDS)
+    {
         return "reply not understood";
     }
 
-    format = reply->element[0];
-    credential = reply->element[1];
+    fields = reply->element;
+    format = fields[NGX_PINAUD_POLICY_FORMAT];
 
     if (format->type == REDIS_REPLY_NIL) {
 
@@ -169,6 +215,45 @@ ngx_pinaud_policy_read(ngx_pinaud_policy_t *policy, redisReply *reply)
         return "unknown format";
     }
 
+    reason = ngx_pinaud_policy_account(policy, fields);
+
+    if (reason == NULL) {
+        reason = ngx_pinaud_policy_macs(policy, fields);
+    }
+
+    if (reason != NULL) {
+        return reason;
+    }
+
+    if (fields[NGX_PINAUD_POLICY_TEAM]->type == REDIS_REPLY_NIL) {
+
+        /* not this team's */
+
+        return NULL;
+    }
+
+    if (ngx_pinaud_policy_team(policy, fields[NGX_PINAUD_POLICY_RESERVED],
+                               fields[NGX_PINAUD_POLICY_TEAM])
+        != NGX_OK)
+    {
+        return "malformed limits or reserve of the team";
+    }
+
+    policy->allowed = 1;
+
+    return NULL;
+}
+
+
+static const char *
+ngx_pinaud_policy_account(ngx_pinaud_policy_t *policy, redisReply **fields)
+{
+    char         key[PINAUD_KEY_MAX];
+    size_t       len;
+    redisReply  *credential;
+
+    credential = fields[NGX_PINAUD_POLICY_CREDENTIAL];
+
     if (credential->type != REDIS_REPLY_STRING
         || !pinaud_is_name((u_char *) credential->str, credential->len))
     {
@@ -183,29 +268,96 @@ ngx_pinaud_policy_read(ngx_pinaud_policy_t *policy, redisReply *reply)
     policy->credential_len = credential->len;
     ngx_memcpy(policy->credential, credential->str, credential->len);
 
-    if (ngx_pinaud_policy_limits(reply->element[2], policy->account_limits,
+    if (ngx_pinaud_policy_limits(fields[NGX_PINAUD_POLICY_LIMITS],
+                                 policy->account_limits,
                                  &policy->account_limits_len)
         != NGX_OK)
     {
         return "malformed limits of the account";
     }
 
-    if (reply->element[4]->type == REDIS_REPLY_NIL) {
-
-        /* not this team's */
-
-        return NULL;
-    }
-
-    if (ngx_pinaud_policy_team(policy, reply->element[3], reply->element[4])
-        != NGX_OK)
-    {
-        return "malformed limits or reserve of the team";
-    }
-
-    policy->allowed = 1;
-
     return NULL;
+}
+
+
+/* Whether somebody with the seal key wrote this, for this account and team. */
+
+static const char *
+ngx_pinaud_policy_macs(ngx_pinaud_policy_t *policy, redisReply **fields)
+{
+    size_t                  len;
+    u_char                  data[PINAUD_POLICY_DATA];
+    const char             *reason;
+    pinaud_keyring_t       *ring;
+    pinaud_policy_field_t   texts[PINAUD_POLICY_FIELDS];
+
+    ring = ngx_pinaud_cache_conf(&policy->cached)->ring;
+
+    texts[0].text = (char *) policy->account;
+    texts[0].len = policy->account_len;
+    ngx_pinaud_policy_text(&texts[1], fields[NGX_PINAUD_POLICY_CREDENTIAL]);
+    ngx_pinaud_policy_text(&texts[2], fields[NGX_PINAUD_POLICY_LIMITS]);
+    ngx_pinaud_policy_text(&texts[3], fields[NGX_PINAUD_POLICY_RESERVED]);
+
+    len = pinaud_policy_account(data, texts);
+    reason = ngx_pinaud_policy_mac(ring, data, len,
+                                   fields[NGX_PINAUD_POLICY_MAC]);
+
+    if (reason != NULL
+        || fields[NGX_PINAUD_POLICY_TEAM]->type == REDIS_REPLY_NIL)
+    {
+        return reason;
+    }
+
+    texts[2] = texts[1];
+    texts[1].text = (char *) policy->team;
+    texts[1].len = policy->team_len;
+    ngx_pinaud_policy_text(&texts[3], fields[NGX_PINAUD_POLICY_TEAM]);
+
+    len = pinaud_policy_team(data, texts);
+
+    return ngx_pinaud_policy_mac(ring, data, len,
+                                 fields[NGX_PINAUD_POLICY_TEAM_MAC]);
+}
+
+
+static const char *
+ngx_pinaud_policy_mac(pinaud_keyring_t *ring, u_char *data, size_t len,
+    redisReply *mac)
+{
+    pinaud_mac_e  rc;
+
+    if (mac->type != REDIS_REPLY_STRING) {
+        return "it has no MAC: \"pinaudctl policy apply\" mends it";
+    }
+
+    rc = len ? pinaud_mac_check(ring, data, len, mac->str, mac->len)
+             : PINAUD_MAC_WRONG;
+
+    switch (rc) {
+
+    case PINAUD_MAC_GOOD:
+        return NULL;
+
+    case PINAUD_MAC_UNKNOWN_KEY:
+        return "its MAC is by a key that is not in the seal key file";
+
+    default:
+        return "its MAC is wrong: \"pinaudctl policy apply\" mends it";
+    }
+}
+
+
+static void
+ngx_pinaud_policy_text(pinaud_policy_field_t *field, redisReply *reply)
+{
+    field->text = NULL;
+    field->len = 0;
+
+    if (reply->type == REDIS_REPLY_STRING) {
+        field->text = reply->str;
+        field->len = reply->len;
+    }
 }
 
 

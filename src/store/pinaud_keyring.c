@@ -84,11 +84,15 @@ pinaud_keyring_master(const pinaud_keyring_t *ring)
 
 
 const char *
-pinaud_keyring_first(const pinaud_keyring_t *ring, size_t *len)
+pinaud_keyring_id(const pinaud_keyring_t *ring, unsigned i, size_t *len)
 {
-    *len = ring->keys[0].id_len;
+    if (i >= ring->count) {
+        return NULL;
+    }
 
-    return ring->keys[0].id;
+    *len = ring->keys[i].id_len;
+
+    return ring->keys[i].id;
 }
 
 

@@ -54,8 +54,9 @@ void pinaud_keyring_free(pinaud_keyring_t *ring);
 int pinaud_keyring_master(const pinaud_keyring_t *ring);
 
 
-/* The id of the first key. */
-const char *pinaud_keyring_first(const pinaud_keyring_t *ring, size_t *len);
+/* The id of a key, of 0 the first one's; NULL: there are no more. */
+const char *pinaud_keyring_id(const pinaud_keyring_t *ring, unsigned i,
+    size_t *len);
 
 
 /*

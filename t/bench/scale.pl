@@ -30,6 +30,7 @@ use List::Util qw(min);
 use Pinaud::Process;
 use Pinaud::Quota;
 use Pinaud::Redis;
+use Pinaud::Seal;
 use Time::HiRes qw(time);
 
 # Of the largest to the smallest that has 1,000 accounts or more
@@ -45,6 +46,7 @@ GetOptions(\%opt, 'accounts=s', 'teams=i', 'decisions=i') or exit 2;
 my @sizes = sort { $a <=> $b } split /,/, $opt{accounts};
 my $admit = join '', map { slurp(project_dir() . "/src/store/$_.lua") }
     qw(ring admit);
+my $seal = Pinaud::Seal->new("2026-11:" . "A" x 43 . "=");
 my @rows;
 
 $| = 1;
@@ -82,8 +84,10 @@ sub accounts {
     pour($redis, $n, sub {
         my ($id, $of) = (id($_[0]), credential($_[0]));
 
-        return (['HSET', "pinaud:account:$id", qw(format 1 credential), $of,
-            qw(limits 100000/3600 team:growth 50000/3600)],
+        my %record = (format => 1, credential => $of, limits => '100000/3600',
+            'team:growth' => '50000/3600');
+
+        return (['HSET', "pinaud:account:$id", %{ $seal->sign(\%record, $id) }],
             ['SADD', 'pinaud:accounts', $id],
             ['SADD', "pinaud:accounts:{$of}", $id]);
     });
@@ -113,8 +117,11 @@ sub teams {
     pour($redis, $n, sub {
         my ($account, $team) = $of->(shift);
 
-        return ['HSET', 'pinaud:account:' . id($account), "team:$team",
-            '50000/3600 reserve=20'];
+        my ($id, $value) = (id($account), '50000/3600 reserve=20');
+
+        return ['HSET', "pinaud:account:$id", "team:$team", $value,
+            "mac:$team", $seal->team_mac($id, $team,
+                credential($account), $value)];
     });
 
     my $records = memory($redis);

@@ -8,6 +8,7 @@ package Pinaud::Ctl;
 #   my $ctl = Pinaud::Ctl->new(redis => $redis, url => $redis->tcp_url,
 #       env => {...});                             of all that is run
 #   $ctl->redis; $ctl->dir; $ctl->keys;            the seal key file
+#   $ctl->seal;                                    its key, see Pinaud::Seal
 #   my $r = $ctl->run('account', 'list', { input => 'bytes', env => {...} });
 #   $r->{exit}; $r->{out}; $r->{err}; $r->{json};  json: undef where it is none
 #   $ctl->must('credential', 'put', 'main');         dies where it fails
@@ -29,6 +30,7 @@ use File::Temp ();
 use JSON::PP ();
 use Pinaud::Process;
 use Pinaud::Redis;
+use Pinaud::Seal;
 use Test::More;
 
 our @EXPORT = qw(done account TOKEN REFRESH SECRET);
@@ -72,6 +74,7 @@ sub new {
 sub redis { $_[0]{redis} }
 sub dir { $_[0]{dir} }
 sub keys { $_[0]{keys} }
+sub seal { Pinaud::Seal->new(slurp($_[0]{keys})) }
 sub secrets { @{ $_[0]{secrets} || [] } }
 
 

@@ -59,6 +59,7 @@ use Pinaud::Nginx;
 use Pinaud::Pinterest;
 use Pinaud::Process;
 use Pinaud::Redis;
+use Pinaud::Seal;
 
 our @EXPORT = qw(account create_path custom_path body custom_body finish);
 
@@ -133,6 +134,7 @@ sub evil { $_[0]{evil} }
 sub sim { $_[0]{sim} }
 sub nginx { $_[0]{nginx} }
 sub token { $_[0]{token} }
+sub seal { Pinaud::Seal->new(slurp($_[0]{keys})) }
 sub address { $_[0]{nginx}->address }
 sub h2_address { '127.0.0.1:' . $_[0]{nginx}->port('h2') }
 
