@@ -483,6 +483,7 @@ ngx_pinaud_init_process(ngx_cycle_t *cycle)
 
     worker->used = sizeof(worker->random);
     ngx_pinaud_ask_init(worker);
+    ngx_pinaud_turn_init(worker);
 
     pmcf->worker = worker;
 

@@ -68,6 +68,43 @@ $r = post($gw, create_path, body, team => 'growth',
     headers => ['Pinaud-Dry-Run: ?1']);
 is $r->{status}, 429, 'a dry run tells the same';
 
+# a flood that is there at once: others do not wait until it is refused
+
+my ($worker) = $gw->nginx->workers;
+my @flood = map { Pinaud::HTTP->connect($gw) } 1 .. 200;
+my $behind = Pinaud::HTTP->connect($gw);
+my $head = Pinaud::HTTP::head('POST', create_path, body => body(),
+    team => 'growth') . body();
+
+$_->send($head) for @flood;
+$_->response for @flood;
+
+my $logged = $gw->access_log;
+
+kill 'STOP', $worker;
+$_->send($head) for @flood;
+$_->close for splice @flood, 100, 20;
+$behind->send(Pinaud::HTTP::head('POST', create_path($other), body => '{}',
+    team => 'growth') . '{}');
+kill 'CONT', $worker;
+
+is $behind->response->{status}, 400, 'another request is answered';
+
+my @answers = map { $_->response } @flood;
+my @wrong = grep { $_->{status} != 429
+    || $_->json->{request_id} ne $_->header('Pinaud-Request-Id')
+    || "@{ $_->json->{'violated-policies'} }" ne 'team-60s' } @answers;
+my %ids = map { $_->json->{request_id} => 1 } @answers;
+
+is scalar(@wrong), 0, 'all of the flood are refused' or diag $wrong[0]{body};
+is scalar(keys %ids), scalar(@answers), 'each with an id of its own';
+refused $answers[-1], 'quota-exceeded', 'as any other';
+
+my @order = map { $_->{status} } ($gw->access_log)[$logged .. $logged + 200];
+my ($place) = grep { $order[$_] == 400 } 0 .. $#order;
+cmp_ok $place // 999, '<', 20, 'before the flood is';
+
+
 # a changed limit counts at once, when the policy is read again
 
 $gw->must_ctl(qw(team put growth --account), account(), qw(--limit 1000/60s));
@@ -108,7 +145,7 @@ $before = commands();
 
 my @clients = map { my $c = send_create($patient, "n$_", team => 'waiting');
     sleep 0.03; $c } 1 .. 6;
-my @answers = map { $_->response->{status} } @clients;
+@answers = map { $_->response->{status} } @clients;
 
 is "@answers", '200 200 200 200 200 200', 'who waits is served';
 is join(' ', names($gw->sim->requests)), 'n1 n2 n3 n4 n5 n6',

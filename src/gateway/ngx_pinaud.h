@@ -120,6 +120,9 @@ typedef struct {
     ngx_msec_t                    strangers_since;   /* since then */
     ngx_queue_t                   asks;    /* to be sent this turn */
     ngx_event_t                   send;
+    ngx_queue_t                   refusals;      /* put off: see turn */
+    ngx_uint_t                    refused; /* in this turn of the event loop */
+    ngx_event_t                   refuse;
     void                         *scratch; /* for checks of bodies */
     size_t                        scratch_len;
     uint64_t                      key[2];  /* of the names' hash */
@@ -347,6 +350,8 @@ struct ngx_pinaud_record_s {
     unsigned                      query:1;       /* the path has one */
     unsigned                      waiting:1;     /* in a queue */
     unsigned                      lined:1;       /* in line for its turn */
+    unsigned                      put_off:1;     /* or for its refusal */
+    unsigned                      remembered:1;  /* refused from memory */
     unsigned                      answered:1;    /* verdict is there */
     unsigned                      charged:1;     /* and not given back */
     unsigned                      leased:1;      /* it spends a unit */
@@ -629,9 +634,13 @@ void ngx_pinaud_ask_leave(ngx_pinaud_record_t *record);
 
 /* turn: who asks when the quota is used up */
 
+/* Makes a worker ready to refuse from memory. */
+void ngx_pinaud_turn_init(ngx_pinaud_worker_t *worker);
+
 /*
  * Whether a request may ask Redis. NGX_AGAIN: it is in line, and goes on by
- * ngx_pinaud_request_ask_again(). NGX_DECLINED: it is refused from memory.
+ * ngx_pinaud_request_ask_again(), or, refused from memory, a little later by
+ * ngx_pinaud_request_answered(). NGX_DECLINED: it is refused from memory now.
  */
 ngx_int_t ngx_pinaud_turn_take(ngx_pinaud_record_t *record);
 
@@ -643,6 +652,14 @@ ngx_int_t ngx_pinaud_turn_told(ngx_pinaud_record_t *record);
 
 /* The request is no more concerned; may be called at any time. */
 void ngx_pinaud_turn_leave(ngx_pinaud_record_t *record);
+
+/*
+ * The text of a refusal from memory, in the request's pool. NGX_DECLINED: it
+ * is not one, or there is no such text yet; the one made then may be kept for
+ * the next.
+ */
+ngx_int_t ngx_pinaud_turn_text(ngx_pinaud_record_t *record, ngx_str_t *text);
+void ngx_pinaud_turn_keep_text(ngx_pinaud_record_t *record, ngx_str_t *text);
 
 /* A request in line waited as long as it may: makes it the refusal. */
 void ngx_pinaud_turn_expire(ngx_pinaud_record_t *record);
@@ -848,6 +865,13 @@ ngx_int_t ngx_pinaud_answer_dry_run(ngx_pinaud_record_t *record);
 /* Prepares record->problem, with status, type and length of the answer. */
 ngx_int_t ngx_pinaud_answer_replace(ngx_pinaud_record_t *record,
     pinaud_problem_e id, ngx_uint_t status, const char *detail);
+
+
+/*
+ * accept: whether the client's Accept names application/json and nothing that
+ * admits application/problem+json.
+ */
+ngx_uint_t ngx_pinaud_accept_json(ngx_http_request_t *r);
 
 
 /* walk: over nginx's lists of fields */

@@ -14,15 +14,12 @@
 #define NGX_PINAUD_SPREAD     10           /* s: after Pinterest's own limit */
 
 
+static ngx_int_t ngx_pinaud_refuse_quota(ngx_pinaud_record_t *record);
 static ngx_int_t ngx_pinaud_answer_send(ngx_pinaud_record_t *record,
     ngx_uint_t status, ngx_str_t *text, ngx_uint_t problem);
 static ngx_int_t ngx_pinaud_answer_text(ngx_http_request_t *r,
     json_t *document, ngx_str_t *text);
 static void ngx_pinaud_answer_type(ngx_http_request_t *r, ngx_uint_t problem);
-static ngx_uint_t ngx_pinaud_answer_plain(ngx_http_request_t *r);
-static ngx_uint_t ngx_pinaud_answer_admits(ngx_str_t *accept,
-    ngx_uint_t *json);
-static ngx_uint_t ngx_pinaud_answer_excluded(u_char *p, u_char *last);
 static json_t *ngx_pinaud_answer_violated(ngx_pinaud_record_t *record);
 static void ngx_pinaud_answer_outcome(ngx_pinaud_record_t *record,
     pinaud_problem_e id);
@@ -67,15 +64,6 @@ ngx_pinaud_refuse(ngx_pinaud_record_t *record, pinaud_problem_e id,
                                        (char *) record->request_id.data,
                                        record->request_id.len, verdict);
 
-    if (document && id == PINAUD_PROBLEM_QUOTA_EXCEEDED
-        && json_object_set_new(document, "violated-policies",
-                               ngx_pinaud_answer_violated(record))
-           != 0)
-    {
-        json_decref(document);
-        document = NULL;
-    }
-
     if (ngx_pinaud_answer_text(record->request, document, &text) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -115,8 +103,7 @@ ngx_pinaud_refuse_admission(ngx_pinaud_record_t *record)
             record->retry_after += ngx_random() % NGX_PINAUD_SPREAD;
         }
 
-        return ngx_pinaud_refuse(record, PINAUD_PROBLEM_QUOTA_EXCEEDED, NULL,
-                                 NULL);
+        return ngx_pinaud_refuse_quota(record);
 
     case NGX_PINAUD_REFUSED_CALLER:
         return ngx_pinaud_refuse(record, PINAUD_PROBLEM_UNKNOWN_CALLER, NULL,
@@ -141,6 +128,45 @@ ngx_pinaud_refuse_admission(ngx_pinaud_record_t *record)
         return ngx_pinaud_refuse(record, PINAUD_PROBLEM_STORE_UNAVAILABLE,
                                  NULL, NULL);
     }
+}
+
+
+/* Floods of these come: see ngx_pinaud_turn_text(). */
+
+static ngx_int_t
+ngx_pinaud_refuse_quota(ngx_pinaud_record_t *record)
+{
+    json_t     *document;
+    ngx_str_t   text;
+
+    ngx_pinaud_answer_outcome(record, PINAUD_PROBLEM_QUOTA_EXCEEDED);
+
+    if (ngx_pinaud_turn_text(record, &text) != NGX_OK) {
+
+        document = pinaud_problem_document(PINAUD_PROBLEM_QUOTA_EXCEEDED, 0,
+                                           NULL,
+                                           (char *) record->request_id.data,
+                                           record->request_id.len, NULL);
+
+        if (document && json_object_set_new(document, "violated-policies",
+                                           ngx_pinaud_answer_violated(record))
+                        != 0)
+        {
+            json_decref(document);
+            document = NULL;
+        }
+
+        if (ngx_pinaud_answer_text(record->request, document, &text)
+            != NGX_OK)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        ngx_pinaud_turn_keep_text(record, &text);
+    }
+
+    return ngx_pinaud_answer_send(record, NGX_HTTP_TOO_MANY_REQUESTS, &text,
+                                  1);
 }
 
 
@@ -328,7 +354,7 @@ ngx_pinaud_answer_text(ngx_http_request_t *r, json_t *document,
 static void
 ngx_pinaud_answer_type(ngx_http_request_t *r, ngx_uint_t problem)
 {
-    if (problem && !ngx_pinaud_answer_plain(r)) {
+    if (problem && !ngx_pinaud_accept_json(r)) {
         ngx_str_set(&r->headers_out.content_type, "application/problem+json");
 
     } else {
@@ -338,120 +364,6 @@ ngx_pinaud_answer_type(ngx_http_request_t *r, ngx_uint_t problem)
     r->headers_out.content_type_len = r->headers_out.content_type.len;
     r->headers_out.content_type_lowcase = NULL;
     ngx_str_null(&r->headers_out.charset);
-}
-
-
-/*
- * Whether Accept names application/json and nothing that admits
- * application/problem+json.
- */
-
-static ngx_uint_t
-ngx_pinaud_answer_plain(ngx_http_request_t *r)
-{
-    ngx_uint_t          json;
-    ngx_table_elt_t    *h;
-    ngx_pinaud_walk_t   walk;
-
-    json = 0;
-
-    ngx_pinaud_walk(&walk, &r->headers_in.headers);
-
-    while ((h = ngx_pinaud_walk_next(&walk)) != NULL) {
-
-        if (ngx_pinaud_walk_is(h, "Accept", 6)
-            && ngx_pinaud_answer_admits(&h->value, &json))
-        {
-            return 0;
-        }
-    }
-
-    return json;
-}
-
-
-/* Whether a list of media ranges admits problem+json; json: whether JSON. */
-
-static ngx_uint_t
-ngx_pinaud_answer_admits(ngx_str_t *accept, ngx_uint_t *json)
-{
-    size_t   len;
-    u_char  *p, *last, *end, *next;
-
-    p = accept->data;
-    last = p + accept->len;
-
-    for ( /* void */ ; p < last; p = next + 1) {
-
-        next = ngx_strlchr(p, last, ',');
-        next = next ? next : last;
-
-        while (p < next && (*p == ' ' || *p == '\t')) {
-            p++;
-        }
-
-        for (end = p; end < next && *end != ';' && *end != ' '
-                      && *end != '\t'; end++)
-        {
-            /* void */
-        }
-
-        if (ngx_pinaud_answer_excluded(end, next)) {
-            continue;
-        }
-
-        len = end - p;
-
-        if ((len == 3 && ngx_strncmp(p, "*/*", 3) == 0)
-            || (len == 13
-                && ngx_strncasecmp(p, (u_char *) "application/*", 13) == 0)
-            || (len == 24
-                && ngx_strncasecmp(p, (u_char *) "application/problem+json",
-                                   24)
-                   == 0))
-        {
-            return 1;
-        }
-
-        if (len == 16
-            && ngx_strncasecmp(p, (u_char *) "application/json", 16) == 0)
-        {
-            *json = 1;
-        }
-    }
-
-    return 0;
-}
-
-
-/* Whether a range's parameters have "q=0", which rules it out. */
-
-static ngx_uint_t
-ngx_pinaud_answer_excluded(u_char *p, u_char *last)
-{
-    while (p < last) {
-
-        if (*p == ';' || *p == ' ' || *p == '\t') {
-            p++;
-            continue;
-        }
-
-        if (last - p >= 3 && (*p | 0x20) == 'q' && p[1] == '='
-            && p[2] == '0')
-        {
-            for (p += 3; p < last && (*p == '.' || *p == '0'); p++) {
-                /* void */
-            }
-
-            return p == last || *p == ';' || *p == ' ' || *p == '\t';
-        }
-
-        while (p < last && *p != ';') {
-            p++;
-        }
-    }
-
-    return 0;
 }
 
 

@@ -298,7 +298,8 @@ ngx_pinaud_match_caller(ngx_pinaud_record_t *record,
 
     if (value->len == 0) {
         return ngx_pinaud_refuse(record, PINAUD_PROBLEM_UNKNOWN_CALLER,
-                                 "the request names no team that the gateway knows", NULL);
+                                 "the request names no team that the gateway "
+                                 "knows", NULL);
     }
 
     return NGX_DECLINED;

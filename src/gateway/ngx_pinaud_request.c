@@ -567,7 +567,7 @@ ngx_pinaud_request_timer(ngx_http_request_t *r)
         return;
     }
 
-    if (record->lined && plcf->quota_wait) {
+    if (record->lined && (plcf->quota_wait || record->put_off)) {
         ngx_pinaud_turn_expire(record);
         ngx_pinaud_request_resume(r);
         return;

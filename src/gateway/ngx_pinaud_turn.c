@@ -10,43 +10,16 @@
  */
 
 
-#include "ngx_pinaud.h"
+#include "ngx_pinaud_turn.h"
 
 
 #define NGX_PINAUD_TURN_MAX     1000       /* ms: how long memory is trusted */
 #define NGX_PINAUD_TURN_SPREAD  1000       /* ms: after Pinterest's own limit */
 
 
-struct ngx_pinaud_turn_s {
-
-    /* debug lines of the event read an ident behind three pointers */
-
-    void                 *data;
-    void                 *dummy;
-    ngx_log_t            *log;
-    ngx_int_t             ident;
-
-    ngx_event_t           event;           /* the next in line may ask */
-    ngx_queue_t           line;            /* of records, first come first */
-    ngx_pinaud_record_t  *probe;           /* asks for all */
-    ngx_uint_t            refs;            /* the policy's, and of records */
-
-    ngx_msec_t            until;           /* no question before */
-    ngx_msec_t            told;            /* when the limits were so */
-    ngx_uint_t            nlimits;
-    ngx_pinaud_limit_t    limits[NGX_PINAUD_MAX_POLICIES];
-
-    unsigned              closed:1;        /* the last answer was a refusal */
-};
-
-
 static ngx_pinaud_turn_t *ngx_pinaud_turn_create(void);
-static void ngx_pinaud_turn_hold(ngx_pinaud_turn_t *turn,
-    ngx_pinaud_record_t *record);
 static ngx_uint_t ngx_pinaud_turn_patient(ngx_pinaud_record_t *record);
 static void ngx_pinaud_turn_remember(ngx_pinaud_turn_t *turn,
-    ngx_pinaud_record_t *record);
-static void ngx_pinaud_turn_refuse(ngx_pinaud_turn_t *turn,
     ngx_pinaud_record_t *record);
 static void ngx_pinaud_turn_clear_line(ngx_pinaud_turn_t *turn);
 static void ngx_pinaud_turn_schedule(ngx_pinaud_turn_t *turn);
@@ -83,9 +56,7 @@ ngx_pinaud_turn_take(ngx_pinaud_record_t *record)
         return NGX_AGAIN;
     }
 
-    ngx_pinaud_turn_refuse(turn, record);
-
-    return NGX_DECLINED;
+    return ngx_pinaud_turn_refuse_soon(turn, record);
 }
 
 
@@ -222,6 +193,7 @@ ngx_pinaud_turn_release(ngx_pinaud_turn_t *turn)
         ngx_delete_posted_event(&turn->event);
     }
 
+    ngx_pinaud_turn_forget_text(turn);
     ngx_free(turn);
 }
 
@@ -254,7 +226,7 @@ ngx_pinaud_turn_create(void)
 }
 
 
-static void
+void
 ngx_pinaud_turn_hold(ngx_pinaud_turn_t *turn, ngx_pinaud_record_t *record)
 {
     record->turn = turn;
@@ -308,34 +280,12 @@ ngx_pinaud_turn_remember(ngx_pinaud_turn_t *turn, ngx_pinaud_record_t *record)
         }
     }
 
+    ngx_pinaud_turn_forget_text(turn);
+
     turn->nlimits = record->nlimits;
     turn->told = ngx_current_msec;
     turn->until = ngx_current_msec + ngx_min(wait, NGX_PINAUD_TURN_MAX);
     turn->closed = 1;
-}
-
-
-/* The refusal that Redis would tell, as far as it is remembered. */
-
-static void
-ngx_pinaud_turn_refuse(ngx_pinaud_turn_t *turn, ngx_pinaud_record_t *record)
-{
-    ngx_uint_t           i;
-    ngx_msec_t           age;
-    ngx_pinaud_limit_t  *limit;
-
-    age = ngx_current_msec - turn->told;
-
-    record->nlimits = turn->nlimits;
-
-    for (i = 0; i < turn->nlimits; i++) {
-        limit = &record->limits[i];
-        *limit = turn->limits[i];
-        limit->reset = (limit->reset > age) ? limit->reset - age : 0;
-    }
-
-    record->verdict = NGX_PINAUD_REFUSED_QUOTA;
-    record->answered = 1;
 }
 
 
@@ -364,8 +314,8 @@ ngx_pinaud_turn_clear_line(ngx_pinaud_turn_t *turn)
         record = ngx_queue_data(q, ngx_pinaud_record_t, line);
 
         if (!ngx_pinaud_turn_patient(record)) {
-            ngx_pinaud_turn_expire(record);
-            ngx_pinaud_request_answered(record);
+            ngx_queue_remove(q);
+            ngx_pinaud_turn_put_off(record);
         }
     }
 
