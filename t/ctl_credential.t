@@ -206,7 +206,7 @@ $r = done($ctl, 0, qr/./, '', 'list --json', qw(credential list --json));
 is join(' ', map { $_->{credential} } @{ $r->{json} }), 'main t1 t2 t3',
     'list --json: by name';
 is $r->{json}[1]{state}, 'no token', 'list --json: state';
-is $r->{json}[1]{to_do}, 'pinaudctl credential put t1 --access-token-file FILE',
+is $r->{json}[1]{to_do}, 'pinaudctl credential authorize t1',
     'list --json: what to do';
 
 $r = done($ctl, 0, qr/./, '', 'put --json',
@@ -222,23 +222,23 @@ is_deeply done($ctl, 0, qr/./, '', 'put --json again',
 # states, each with what to do
 
 $redis->cmd('HSET', 'pinaud:credential:{main}', 'expires', $now - 90);
-done($ctl, 0, qr/state +expired\nto do +pinaudctl credential put main .*\n(?s:.*)expires .*\(1m \d+s ago\)/,
+done($ctl, 0, qr/state +expired\nto do +pinaudctl credential authorize main\n(?s:.*)expires .*\(1m \d+s ago\)/,
     '', 'show: expired', qw(credential show main));
 
 $redis->cmd('HSET', 'pinaud:credential:{main}', 'expires', 0);
 $redis->cmd('HSET', 'pinaud:credential:{t1}', 'version', 2, 'token',
     record('main')->{token});
-done($ctl, 0, qr/state +does not open\nto do +put the access token again/, '',
+done($ctl, 0, qr/state +does not open\nto do +pinaudctl credential authorize t1 \(the token is/, '',
     'show: the token of another record', qw(credential show t1));
 
 $redis->cmd('HSET', 'pinaud:credential:{t1}', 'token', 'x');
-done($ctl, 0, qr/state +damaged\n/, '', 'show: no sealed token',
+done($ctl, 0, qr/state +damaged\nto do +pinaudctl credential authorize t1\n/, '', 'show: no sealed token',
     qw(credential show t1));
 
 my $other = $ctl->file('other.key', $ctl->run(qw(seal-key generate))->{out});
 my @show = qw(credential show main --seal-key-file);
 
-done($ctl, 0, qr/state +unknown key\nto do +add key \Q$id\E to the seal key file/,
+done($ctl, 0, qr/state +unknown key\nto do +add key \Q$id\E to the seal key file, or: pinaudctl credential authorize main\n/,
     '', 'show: another key', @show, $other);
 done($ctl, 0, qr/state +ready\n(?!.*fingerprint)/s, '', 'show: without a key',
     qw(credential show main), { env => { PINAUD_SEAL_KEY_FILE => undef } });

@@ -257,6 +257,14 @@ sub user {
 my @operator = qw(~pinaud:* -@all +@connection +@read +@write +@scripting
     +@transaction +time);
 
+# the operator's user as it is shipped
+
+my ($rules) = slurp(project_dir() . '/conf/redis-acl.conf')
+    =~ /^user operator on \S+ (.*)$/m;
+my @of = grep { $_->{state} ne 'ok' }
+    @{ doctor(user('shipped', split / /, $rules)) };
+is_deeply \@of, [], 'the shipped operator may look at all' or diag explain \@of;
+
 finds('redis server', 'warning', qr/not looked at: .* refuses INFO: NOPERM/,
     qr/CONFIG GET/, 'INFO is refused', user('lame', @operator, '-info'));
 is scalar(of('redis version', @{ $last->{json}{checks} })), 0,

@@ -15,11 +15,13 @@ static void ctl_state_refresh(ctl_t *ctl, const ctl_credential_t *credential,
     ctl_state_t *state);
 static void ctl_state_open(ctl_t *ctl, const ctl_credential_t *credential,
     pinaud_keyring_t *ring, ctl_state_t *state);
+static const char *ctl_state_authorize(ctl_t *ctl,
+    const ctl_credential_t *credential);
 
 
 void
-ctl_credential_state(ctl_t *ctl, const ctl_credential_t *credential, uint64_t now,
-    pinaud_keyring_t *ring, ctl_state_t *state)
+ctl_credential_state(ctl_t *ctl, const ctl_credential_t *credential,
+    uint64_t now, pinaud_keyring_t *ring, ctl_state_t *state)
 {
     size_t                len;
     const unsigned char  *id;
@@ -28,9 +30,7 @@ ctl_credential_state(ctl_t *ctl, const ctl_credential_t *credential, uint64_t no
 
     if (credential->token == NULL) {
         state->state = "no token";
-        state->next = ctl_format(ctl, "pinaudctl credential put %s "
-                                 "--access-token-file FILE",
-                                 credential->name);
+        state->next = ctl_state_authorize(ctl, credential);
         return;
     }
 
@@ -38,7 +38,7 @@ ctl_credential_state(ctl_t *ctl, const ctl_credential_t *credential, uint64_t no
 
     if (len == 0) {
         state->state = "damaged";
-        state->next = "put the access token again";
+        state->next = ctl_state_authorize(ctl, credential);
         return;
     }
 
@@ -55,9 +55,7 @@ ctl_credential_state(ctl_t *ctl, const ctl_credential_t *credential, uint64_t no
 
     if (credential->expires != 0 && credential->expires <= now) {
         state->state = "expired";
-        state->next = ctl_format(ctl, "pinaudctl credential put %s "
-                                 "--access-token-file FILE --expires-in S",
-                                 credential->name);
+        state->next = ctl_state_authorize(ctl, credential);
     }
 
     ctl_state_refresh(ctl, credential, state);
@@ -85,8 +83,7 @@ ctl_state_refresh(ctl_t *ctl, const ctl_credential_t *credential,
 
     case CTL_STATE_UNAUTHORIZED:
         word = "needs authorization";
-        state->next = ctl_format(ctl, "pinaudctl credential authorize %s",
-                                 credential->name);
+        state->next = ctl_state_authorize(ctl, credential);
         break;
 
     case CTL_STATE_WRONG_CLIENT:
@@ -125,13 +122,22 @@ ctl_state_open(ctl_t *ctl, const ctl_credential_t *credential,
 
     if (rc == PINAUD_SEAL_UNKNOWN_KEY) {
         state->state = "unknown key";
-        state->next = ctl_format(ctl, "add key %s to the seal key file, or "
-                                 "put the access token again",
-                                 state->sealed_by);
+        state->next = ctl_format(ctl, "add key %s to the seal key file, or: "
+                                 "%s", state->sealed_by,
+                                 ctl_state_authorize(ctl, credential));
         return;
     }
 
     state->state = "does not open";
-    state->next = "put the access token again: this one is altered, of "
-                  "another record, or the key by its id is another";
+    state->next = ctl_format(ctl, "%s (the token is altered, of another "
+                             "record, or the key by its id is another)",
+                             ctl_state_authorize(ctl, credential));
+}
+
+
+static const char *
+ctl_state_authorize(ctl_t *ctl, const ctl_credential_t *credential)
+{
+    return ctl_format(ctl, "pinaudctl credential authorize %s",
+                      credential->name);
 }

@@ -371,8 +371,9 @@ ngx_pinaud_verdict_open(ngx_pinaud_record_t *record, u_char *sealed,
 
     ngx_log_error(NGX_LOG_ERR, record->request->connection->log, 0,
                   "pinaud: access token of credential \"%*s\" can't be "
-                  "opened: %s", policy->credential_len, policy->credential,
-                  reason);
+                  "opened: %s; \"pinaudctl credential show %*s\" tells what "
+                  "to do", policy->credential_len, policy->credential, reason,
+                  policy->credential_len, policy->credential);
 
     return NGX_ERROR;
 }
