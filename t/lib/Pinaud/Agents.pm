@@ -6,6 +6,7 @@ package Pinaud::Agents;
 #
 #   my $fleet = Pinaud::Agents->new;                 or with redis => ...,
 #                                                    persist => 1
+#   my $fleet = Pinaud::Agents->new(gateway => $gw); its Redis, Pinterest, keys
 #   $fleet->sim; $fleet->ctl; $fleet->redis;
 #   $fleet->enrol('main', expires_in => 60);         tokens that the simulator
 #                                                    knows, due at once
@@ -48,10 +49,14 @@ sub new {
     my $self = bless { %opt, dir => temp_dir('agents'), agents => {} },
         $class;
 
+    my $gw = $opt{gateway};
+    @$self{qw(redis sim)} = ($gw->redis, $gw->sim) if $gw;
+
     $self->{redis} //= Pinaud::Redis->new(persist => $opt{persist},
         config => "databases 1024\n");
     $self->{ctl} = Pinaud::Ctl->new(redis => $self->{redis});
-    $self->{sim} = Pinaud::Pinterest->new;
+    $self->{ctl}{keys} = $gw->{keys} if $gw;
+    $self->{sim} //= Pinaud::Pinterest->new;
     $self->{sim}->client(id => CLIENT, secret => SECRET);
 
     return $self;

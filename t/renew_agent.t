@@ -1,0 +1,157 @@
+#!/usr/bin/perl
+
+# Copyright (C) the ngx_pinaud_module authors
+
+# Gateway and agent together. A thousand requests are in flight when the token
+# is revoked: there is one refresh, all of them get through with its token, and
+# no caller sees a 401. A token that is expired; a credential that is dead.
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use JSON::PP ();
+use Pinaud::Agents;
+use Pinaud::Check;
+use Pinaud::Gateway;
+use Pinaud::HTTP;
+use Pinaud::Nginx;
+use Pinaud::Process;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+# each of them is a descriptor here, two in nginx, one in the simulator
+use constant REQUESTS => 1000;
+
+more_files(4 * REQUESTS);
+
+# pinaud_refresh_wait, in seconds
+my $wait = 10;
+
+my $gw = Pinaud::Gateway->new(retry => 1, upstream => 'http',
+    location => "pinaud_refresh_wait ${wait}s;",
+    accounts => { account() => { limits => ['10000/1h'],
+        teams => { growth => [] } } },
+    limits => ['10000/1h'], limits_all => ['10000/1h'],
+    http => 'pinaud_redis_timeout 5s;',
+    nginx => { workers => 2, connections => 4 * REQUESTS });
+
+my $path = create_path;
+my $body = body();
+my @growth = (team => 'growth');
+my $request = Pinaud::HTTP::head('POST', $path, @growth, body => $body)
+    . $body;
+
+$gw->sim->limits(ads_write => '1000000/60', safety_net => '1000000/1');
+
+# the worst that Pinterest may do: each refresh token is good for one use, and
+# a second one kills the tokens of both
+
+my $fleet = Pinaud::Agents->new(gateway => $gw);
+$gw->sim->oauth(rotation => 'kill', family => 1, old_access => 'kill');
+my $token = $gw->sim->token(app => Pinaud::Agents::CLIENT);
+$fleet->enrol('main', access => $token, due => 0);
+
+my @agents = map { $fleet->agent($_) } qw(a b);
+
+
+sub hsets {
+    my ($calls) = $gw->redis->cmd('INFO', 'commandstats')
+        =~ /^cmdstat_hset:calls=(\d+)/m;
+
+    return $calls // 0;
+}
+
+
+sub used {
+    my ($exit, $text) = $gw->ctl('--json', 'usage', account);
+    my ($bucket) = grep { $_->{bucket} eq 'account' }
+        @{ JSON::PP::decode_json($text) };
+
+    return $bucket->{limits}[0]{used};
+}
+
+
+sub version { $fleet->record('main')->{version} }
+
+
+created post($gw, $path, $body, @growth), 'the token works';
+
+my $version = version();
+my @clients = map { Pinaud::HTTP->connect($gw, timeout => 40) } 1 .. REQUESTS;
+
+# half of them are at Pinterest when it happens
+
+$gw->sim->forget;
+$gw->redis->cmd('CONFIG', 'RESETSTAT');
+
+my $start = time();
+$_->send($request) for @clients[0 .. REQUESTS / 2 - 1];
+$gw->sim->revoke($token);
+$_->send($request) for @clients[REQUESTS / 2 .. REQUESTS - 1];
+
+my %status;
+$status{ $_->response->{status} }++ for @clients;
+$_->close for @clients;
+
+my $took = time() - $start;
+my $told = hsets();
+
+is_deeply \%status, { 200 => REQUESTS }, 'every request got through'
+    or diag explain \%status;
+cmp_ok $took, '<', $wait, 'within the time to wait';
+is scalar($fleet->calls), 1, 'there was one refresh';
+is version(), $version + 1, 'which all of them used';
+diag sprintf '%d requests in %.1f s, %d HSET', REQUESTS, $took, $told;
+
+# a worker tells once a second for writes, the agents' scripts write records
+cmp_ok $told, '<=', 10 + 2 * (1 + $took), 'Redis was told no more than needed';
+
+is scalar($gw->sim->audiences), REQUESTS + 1, 'each made one audience';
+my @refused = grep { $_->{status} == 401 } $gw->sim->requests($path);
+cmp_ok scalar @refused, '>', REQUESTS / 2, 'many met the 401';
+is scalar(grep { index($_->{head}, $token) < 0 } @refused), 0,
+    'none of them with the newer token';
+ok wait_until(sub { used() == REQUESTS + 1 }, 5), 'each was charged once'
+    or diag used();
+ok wait_until(sub { !defined $gw->redis->cmd('HGET', 'pinaud:wanted', 'main') },
+    3), 'nothing is wanted any more';
+
+
+# an expired one: it is not sent, nor is anything charged before there is a
+# newer one
+
+$gw->redis->cmd('HSET', 'pinaud:credential:{main}', expires => int time() - 1);
+$gw->sim->forget;
+created post($gw, $path, $body, @growth), 'a token that is expired';
+is scalar($gw->sim->requests($path)), 1, 'was not sent';
+is version(), $version + 2, 'there is a newer one';
+ok wait_until(sub { used() == REQUESTS + 2 }, 3), 'charged once' or diag used();
+
+
+# the refresh token is dead, too: a person must act
+
+$gw->sim->revoke($_) for $fleet->granted, map { $_->{refresh_token} // () }
+    map { JSON::PP::decode_json($_->{answer}) }
+    $gw->sim->requests(qr{^/v5/oauth/token});
+
+my $r = post($gw, $path, $body, @growth);
+refused $r, 'credential-unavailable', 'nothing can be refreshed',
+    retry => 'false';
+is $r->header('Retry-After'), 300, 'come again when a person has acted';
+cmp_ok $r->{elapsed}, '<', $wait / 2, 'without waiting for nothing';
+is $fleet->record('main')->{state}, 'needs-authorization', 'the state tells';
+
+ok wait_until(sub {
+    Pinaud::HTTP::get($gw, $path, @growth);
+    $gw->metrics->{'pinaud_credential_state{credential="main",'
+        . 'state="needs-authorization"}'};
+}, 5), 'and so do the metrics';
+
+$fleet->enrol('main', due => 0);
+created post($gw, $path, $body, @growth), 'and who puts new tokens is heard';
+
+$_->stop for @agents;
+finish();
