@@ -30,6 +30,7 @@
 typedef struct {
     char           name[PINAUD_NAME_MAX + 1];
     unsigned       listed:1;           /* the store names it */
+    unsigned       wished:1;           /* and a wish for it */
     unsigned       in_flight:1;
     unsigned       waiting:1;          /* for a call in flight to end */
     unsigned       kept:1;             /* the store has taken the answer */

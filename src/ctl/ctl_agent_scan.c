@@ -115,15 +115,19 @@ ctl_agent_look(ctl_agent_t *agent, ctl_agent_credential_t *one)
 
     one->waiting = 0;
 
+    /* what the store is still to be asked for; a wish does not wait for it */
+
     if (one->room != NULL) {
-        if (one->kept && one->keep_at > ctl_clock()) {
+
+        if (!one->kept || one->keep_at <= ctl_clock()) {
+            rc = ctl_attempt_settle(agent, one);
+
+            if (rc != CTL_DONE || one->room != NULL) {
+                return rc;
+            }
+
+        } else if (one->wish == CTL_WISH_NONE) {
             return CTL_DONE;
-        }
-
-        rc = ctl_attempt_settle(agent, one);
-
-        if (rc != CTL_DONE || one->room != NULL) {
-            return rc;
         }
     }
 
@@ -138,7 +142,10 @@ ctl_agent_look(ctl_agent_t *agent, ctl_agent_credential_t *one)
 
     if (rc == CTL_DONE) {
         ctl_scan_case(agent, one, &look);
-        rc = ctl_scan_entry(agent, one, &look);
+
+        if (one->room == NULL) {
+            rc = ctl_scan_entry(agent, one, &look);
+        }
     }
 
     if (rc != CTL_DONE) {
@@ -341,6 +348,13 @@ ctl_scan_due(ctl_agent_t *agent, ctl_agent_credential_t *one,
     if (ctl_oauth_calls(agent->oauth) >= CTL_AGENT_CALLS) {
         one->waiting = 1;
         return CTL_DONE;
+    }
+
+    /* the journal has room for one answer: the store has that now, or gets it */
+
+    if (one->room != NULL) {
+        one->waiting = 1;
+        return ctl_attempt_settle(agent, one);
     }
 
     return ctl_attempt_begin(agent, one, look);

@@ -24,6 +24,7 @@ ctl_agent_wishes(ctl_agent_t *agent)
 {
     int           rc;
     size_t        i;
+    unsigned      n;
     ctl_t        *ctl;
     redisReply   *reply;
 
@@ -42,6 +43,10 @@ ctl_agent_wishes(ctl_agent_t *agent)
         return CTL_STORE;
     }
 
+    for (n = 0; n < agent->n; n++) {
+        agent->all[n]->wished = 0;
+    }
+
     for (i = 0; i + 1 < reply->elements; i += 2) {
 
         if (reply->element[i]->type != REDIS_REPLY_STRING
@@ -55,6 +60,13 @@ ctl_agent_wishes(ctl_agent_t *agent)
 
         if (rc != CTL_DONE) {
             return rc;
+        }
+    }
+
+    for (n = 0; n < agent->n; n++) {
+        if (!agent->all[n]->wished) {
+            agent->all[n]->wish = CTL_WISH_NONE;
+            agent->all[n]->wish_text[0] = '\0';
         }
     }
 
@@ -97,6 +109,7 @@ ctl_agent_wish(ctl_agent_t *agent, const char *name, const char *text)
     }
 
     one->listed = 1;
+    one->wished = 1;
 
     if (strcmp(one->wish_text, text) == 0) {
 

@@ -178,7 +178,7 @@ ctl_settle_told(ctl_agent_t *agent, ctl_agent_credential_t *one,
                                                  grant->refresh_expires)));
     }
 
-    ctl_agent_log(agent, one->kept ? "stored again"
+    ctl_agent_log(agent, one->kept ? "recovered"
                          : strcmp(reply, "kept") == 0 ? "refreshed"
                                                       : "refresh token stored",
                   one->name, fields);
@@ -270,10 +270,10 @@ ctl_attempt_recall(ctl_agent_t *agent, ctl_agent_credential_t *one)
     rc = ctl_journal_granted(agent->journal, &one->entry, one->room,
                              &one->grant, error);
 
+    /* as a rule the store has it, and it was to be looked at once more */
+
     if (rc == 0) {
-        ctl_agent_log(agent, "recalled", one->name,
-                      json_pack("{s:s}", "message", "the journal has an "
-                                "answer that the store may not have"));
+        one->kept = 1;
         return;
     }
 

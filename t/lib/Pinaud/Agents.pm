@@ -177,7 +177,7 @@ sub granted {
     my $self = shift;
 
     return map { $_->{access_token} } reverse
-        grep { ref $_ && defined $_->{access_token} }
+        grep { ref $_ eq 'HASH' && defined $_->{access_token} }
         map { ref $_->{answer} ? $_->{answer}
             : eval { JSON::PP->new->utf8->decode($_->{answer} // '') } }
         grep { ($_->{status} // 0) == 200 }
