@@ -26,8 +26,6 @@ my $once;
 GetOptions('once' => \$once, 'port=s' => \$port) && !@ARGV
     or refuse("usage: $0 [--port N] [--once]", 2);
 
-my %keys = (growth => 'growth-key', brand => 'brand-key');
-
 check_port($port);
 check_programs();
 
@@ -39,6 +37,8 @@ require Pinaud::Tour;
 
 my $gateway = eval { start() };
 refuse($@) if !$gateway;
+
+my %keys = map { $_ => $gateway->team_key($_) } qw(growth brand);
 
 show_start();
 
@@ -129,10 +129,7 @@ sub start {
         accounts => { Pinaud::Gateway::account() => { limits => ['100/60s'],
             teams => { growth => [], brand => ['3/60s'] } } },
         limits => ['400/60s'], limits_all => ['100/1s'],
-        team => '$team',
-        http => 'map $http_authorization $team {'
-            . join('', map { " \"Bearer $keys{$_}\" $_;" } sort keys %keys)
-            . ' }',
+        team_key => '$http_authorization',
         nginx => { start => 0 },
     );
 
@@ -157,8 +154,8 @@ sub show_start {
     line('enrolled', 'credential main (400/60s), account '
         . "$account (100/60s)");
     line('', 'teams growth (no limit of its own) and brand (3/60s)');
-    line('a team has', 'a base URL and a team key, here growth-key and '
-        . 'brand-key;');
+    line('a team has', 'a base URL and a team key, as growth\'s:');
+    line('', $keys{growth});
     line('', 'Pinterest\'s token is in the store, sealed, and nobody\'s.');
 }
 
@@ -177,18 +174,18 @@ sub show_lines {
     my @lines = (
         ['create an audience', <<EOF],
 curl -i $create \\
-  -H 'Authorization: Bearer growth-key' \\
+  -H 'Authorization: Bearer $keys{growth}' \\
   -H 'Content-Type: application/json' \\
   -d $body
 EOF
         ['a dry run: what would become of it, without sending it', <<EOF],
 curl $create \\
-  -H 'Authorization: Bearer growth-key' -H 'Pinaud-Dry-Run: ?1' \\
+  -H 'Authorization: Bearer $keys{growth}' -H 'Pinaud-Dry-Run: ?1' \\
   -H 'Content-Type: application/json' \\
   -d $body
 EOF
         ['what was created', <<EOF],
-curl $create -H 'Authorization: Bearer growth-key'
+curl $create -H 'Authorization: Bearer $keys{growth}'
 EOF
         ['who used how much; what happened so far', <<EOF],
 PINAUD_REDIS=@{[ $gateway->redis->url ]} $dir/build/pinaudctl usage

@@ -283,6 +283,8 @@ sub strangers {
 
     my @cases = (
         ['no team key', 401, create_path, []],
+        ['a mistyped one', 401, create_path,
+            ["Authorization: Bearer \u$self->{keys}{growth}"]],
         ['another account', 403, create_path('549755885176'),
             ["Authorization: Bearer $self->{keys}{growth}"]],
         ['a path trick', 400, '/v5/ad_accounts/' . account . '/./audiences',
