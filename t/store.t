@@ -13,6 +13,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use Pinaud::Check;
+use Pinaud::Faults;
 use Pinaud::Gateway;
 use Pinaud::HTTP;
 use Pinaud::HTTP2;
@@ -22,73 +23,34 @@ use Pinaud::Redis;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my $gw = Pinaud::Gateway->new(evil => 1,
-    accounts => { account() => { limits => ['1000/60s'],
-        teams => { growth => [] } } },
-    http => 'pinaud_redis_timeout 300ms;');
+my $faults = Pinaud::Faults->new;
+my $gw = $faults->gw;
 
 my $path = create_path;
 my $body = body();
 my @growth = (team => 'growth');
 my $h2 = Pinaud::Nginx->has('http_v2_module');
-my $slack = 4;
+my $slack = $faults->slack;
 
 
-sub create { post($gw, $path, $body, @growth, @_) }
+sub create { $faults->create(@_) }
+sub said { $faults->said($_[0]) }
 
 
 sub up {
-    my ($name) = @_;
-
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-
-    my $r;
-    ok wait_until(sub { ($r = create())->{status} == 200 }, 5), $name
-        or diag $r->{body};
-    $gw->arrived;
+    $faults->up(@_);
 }
-
-
-# How often the log says it, since the mark.
-
-sub said { scalar(() = $gw->nginx->log_since =~ /$_[0]/g) }
 
 
 sub down {
-    my ($name, $n) = @_;
-
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-
-    for (1 .. $n // 3) {
-        my $r = create();
-        refused $r, 'store-unavailable', $name;
-        cmp_ok $r->{elapsed}, '<', 0.3 + $slack, "$name: in time";
-    }
-
-    untouched $gw, "$name: nothing arrives";
-}
-
-
-# CPU time of the worker, in seconds.
-
-sub cpu {
-    my ($worker) = $gw->nginx->workers;
-    my @stat = split ' ', slurp("/proc/$worker/stat") =~ s/.*\) //sr;
-
-    return ($stat[11] + $stat[12]) / 100;
-}
-
-
-sub sockets {
-    my ($worker) = $gw->nginx->workers;
-
-    return scalar grep { (readlink($_) // '') =~ /^socket:/ }
-        glob "/proc/$worker/fd/*";
+    $faults->down(@_);
 }
 
 
 up 'at first';
-my $sockets = sockets();
+my $sockets = $faults->sockets;
 
 
 # killed, and started again
@@ -99,9 +61,9 @@ down 'refused';
 ok !$gw->metrics->{pinaud_store_up}, 'pinaud_store_up 0';
 is $gw->health->{status}, 503, 'health: 503';
 
-my $cpu = cpu();
+my $cpu = $faults->cpu;
 sleep 1;
-cmp_ok cpu() - $cpu, '<', 0.5, 'no busy loop while it is away';
+cmp_ok $faults->cpu - $cpu, '<', 0.5, 'no busy loop while it is away';
 is said('is unavailable'), 1, 'its loss is told once';
 
 $gw->evil->mode('pass');
@@ -126,6 +88,7 @@ $gw->nginx->mark;
 $gw->evil->drop;
 sleep 0.1;
 create() for 1 .. 2;
+$gw->arrived;
 is said('is unavailable'), 0, 'an idle connection that ends is no news';
 up 'and is made again';
 
@@ -190,49 +153,6 @@ sleep 0.6;
 $gw->evil->forget;
 up 'the next one';
 is scalar(@{ $gw->evil->commands('EVALSHA') }), 1, 'is asked for once';
-
-
-# errors of the whole store: told once, tried with backoff
-
-for my $error ('LOADING Redis is loading', 'READONLY replica', 'NOAUTH x',
-    'MASTERDOWN x', 'OOM command not allowed', 'BUSY script', 'MISCONF x')
-{
-    my ($word) = $error =~ /^(\w+)/;
-
-    $gw->nginx->mark;
-    $gw->evil->mode('error', text => $error, only => 'EVALSHA|EVAL');
-    down $word, 5;
-    is said('is unavailable: ' . $word), 1, "$word is told once";
-    is said('pinaud: '), 1, "$word: and nothing else";
-    $gw->evil->mode('pass');
-    up "$word is over";
-
-    next if $word !~ /^(?:LOADING|NOAUTH)$/;
-
-    $gw->nginx->mark;
-    $gw->evil->mode('error', text => $error);
-    $gw->evil->drop;
-    sleep 0.2;
-    down "$word at greeting", 2;
-    is said('is unavailable'), 1, "$word at greeting is told once";
-    $gw->evil->mode('pass');
-    up "$word at greeting is over";
-}
-
-# other errors are of one request
-
-$gw->nginx->mark;
-$gw->evil->mode('error', text => "WRONGTYPE of secret 'value'",
-    only => 'EVALSHA|EVAL');
-down 'WRONGTYPE', 1;
-is said('refused an admission: "WRONGTYPE"'), 1, 'its word is told';
-is said('secret'), 0, 'and nothing more of it';
-$gw->evil->mode('error', text => 'NOSCRIPT no', only => 'EVALSHA|EVAL');
-$gw->evil->forget;
-down 'NOSCRIPT again and again', 1;
-cmp_ok scalar @{ $gw->evil->commands('EVAL') }, '<=', 1, 'is not asked again';
-$gw->evil->mode('pass');
-up 'scripts are there';
 
 
 # not there when nginx starts
@@ -314,7 +234,7 @@ up 'the first one again';
 
 # nothing is left behind
 
-wait_until(sub { sockets() <= $sockets }, 5);
-cmp_ok sockets(), '<=', $sockets, 'no socket is left open';
+wait_until(sub { $faults->sockets <= $sockets }, 5);
+cmp_ok $faults->sockets, '<=', $sockets, 'no socket is left open';
 
 finish();

@@ -17,6 +17,7 @@ static void *ngx_pinaud_link_array(const redisReadTask *task,
     ngx_pinaud_elements_t elements);
 static u_char *ngx_pinaud_link_room(ngx_pinaud_link_t *link, size_t size);
 static void ngx_pinaud_link_replies(ngx_pinaud_link_t *link);
+static ngx_uint_t ngx_pinaud_link_partial(ngx_pinaud_link_t *link);
 static void ngx_pinaud_link_reply(ngx_pinaud_link_t *link,
     redisReply *reply);
 static void ngx_pinaud_link_greeted(ngx_pinaud_link_t *link,
@@ -170,7 +171,6 @@ ngx_pinaud_link_read(ngx_event_t *rev)
             return;
         }
 
-        link->heard = ngx_current_msec;
         link->partial += n;
 
         if (redisReaderFeed(link->reader, (char *) buf, n) != REDIS_OK) {
@@ -221,11 +221,22 @@ ngx_pinaud_link_replies(ngx_pinaud_link_t *link)
 
             if (link->partial > link->largest) {
                 reason = "too large reply";
+
+            } else if (ngx_queue_empty(&link->calls) && link->greetings == 0
+                       && ngx_pinaud_link_partial(link))
+            {
+                reason = "reply that nobody asked for";
             }
 
             break;
         }
 
+        /*
+         * Only whole replies count: one that never ends would swallow those
+         * of all later calls.
+         */
+
+        link->heard = ngx_current_msec;
         link->partial = 0;
 
         ngx_pinaud_link_reply(link, reply);
@@ -243,6 +254,15 @@ ngx_pinaud_link_replies(ngx_pinaud_link_t *link)
         ngx_pinaud_link_down(link, reason);
         ngx_pinaud_link_fail(link, reason);
     }
+}
+
+
+/* Whether the beginning of a reply is there. */
+
+static ngx_uint_t
+ngx_pinaud_link_partial(ngx_pinaud_link_t *link)
+{
+    return link->reader->pos < link->reader->len || link->reader->ridx > 0;
 }
 
 

@@ -25,6 +25,7 @@ package Pinaud::EvilRedis;
 # pass; with times => 1 it goes back to pass after that many commands.
 #
 #   $evil->drop;                             resets all connections now
+#   $evil->inject("+OK\r\n");                bytes to all that are connected
 #   $evil->commands;                         [[name, args...], ...] so far
 #   $evil->commands('EVALSHA');              those of one name
 #   $evil->forget;                           the record begins anew
@@ -63,6 +64,7 @@ sub tcp_url { "redis://127.0.0.1:$_[0]{port}" }
 
 sub call { my $self = shift; return $self->{service}->call(@_) }
 sub drop { $_[0]->call('drop') }
+sub inject { $_[0]->call('inject', $_[1]) }
 sub forget { $_[0]->call('forget') }
 sub connections { $_[0]->call('connections') }
 sub accepted { $_[0]->call('accepted') }
@@ -107,6 +109,9 @@ sub serve {
 
         } elsif ($command eq 'drop') {
             $_->reset for clients($loop);
+
+        } elsif ($command eq 'inject') {
+            $_->write($args) for clients($loop);
 
         } elsif ($command eq 'mode') {
             change($state, $args);
