@@ -119,7 +119,7 @@ my $gw = do {
         accounts => { account() => { limits => ["$n/${window}s"],
             teams => { growth => [] } } },
         http => "pinaud_outage_allowance $units;"
-            . ' pinaud_redis_connect_timeout 300ms;');
+            . ' pinaud_redis_connect_timeout 500ms;');
 };
 
 $gw->sim->limits(ads_write => '1000000/60', safety_net => '1000000/1');

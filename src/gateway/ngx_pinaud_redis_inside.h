@@ -93,6 +93,7 @@ struct ngx_pinaud_link_s {
     int64_t                    offset;       /* Redis's clock less ours, ms */
 
     ngx_msec_t                 heard;        /* when Redis last made progress */
+    ngx_msec_t                 began;        /* the attempt to connect */
     ngx_log_t                  muted;        /* nginx logs each failed connect */
 
     const char                *dropped;      /* why the reply loop is to end */

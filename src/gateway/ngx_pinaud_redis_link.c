@@ -151,6 +151,7 @@ static void
 ngx_pinaud_link_begin(ngx_pinaud_link_t *link)
 {
     link->state = NGX_PINAUD_REDIS_CONNECTING;
+    link->began = ngx_current_msec;
 
     if (link->hooks.locate) {
         link->locating = 1;
@@ -402,8 +403,11 @@ void
 ngx_pinaud_link_fail(ngx_pinaud_link_t *link, const char *reason)
 {
     ngx_uint_t  quiet;
+    ngx_msec_t  delay, waited;
 
     quiet = (link->state == NGX_PINAUD_REDIS_READY && link->ncalls == 0);
+    waited = (link->state == NGX_PINAUD_REDIS_CONNECTING)
+             ? ngx_current_msec - link->began : 0;
 
     if (!quiet) {
         ngx_pinaud_link_down(link, reason);
@@ -418,9 +422,12 @@ ngx_pinaud_link_fail(ngx_pinaud_link_t *link, const char *reason)
     {
         /* half of it is random, so that gateways do not come together */
 
-        ngx_add_timer(&link->reconnect, link->backoff / 2
-                                        + ngx_random() % link->backoff / 2
-                                        + 1);
+        delay = link->backoff / 2 + ngx_random() % link->backoff / 2;
+
+        /* an attempt that took long was waited for already */
+
+        ngx_add_timer(&link->reconnect,
+                      (delay > waited) ? delay - waited + 1 : 1);
 
         link->backoff = ngx_min(link->backoff * 2,
                                 NGX_PINAUD_REDIS_BACKOFF_MAX);
