@@ -102,7 +102,7 @@ is join(', ', map { "$_->{check} $_->{state}" } grep { $_->{state} ne 'ok' }
 is_deeply [map { $_->{check} } @$all], ['seal key file', 'redis',
     'redis version', 'redis role', 'redis persistence', 'redis memory',
     'redis scripts', 'clock', 'redis users', 'redis rights',
-    'credential main', 'agents', 'accounts'], 'well: all checks';
+    'credential main', 'agents', 'accounts', 'team keys'], 'well: all checks';
 is $last->{json}{problems} + $last->{json}{warnings}, 0, 'well: counted';
 
 my $r = put('doctor');
@@ -290,6 +290,8 @@ finds('credentials', 'problem', qr/not looked at: .*NOPERM/, qr/^$/,
     'no list', user('lame', @operator, 'resetkeys', '~pinaud:account*'));
 finds('agents', 'warning', qr/not looked at: .*NOPERM/, qr/^$/, 'no wishes',
     user('lame', @operator, 'resetkeys', '~pinaud:credential*'));
+finds('team keys', 'warning', qr/not looked at: .*NOPERM/, qr/^$/, 'no list',
+    user('lame', @operator, 'resetkeys', '~pinaud:credential*'));
 finds('accounts', 'problem', qr/not looked at: .*NOPERM/, qr/^$/,
     'no list', user('lame', @operator, 'resetkeys', '~pinaud:credential*'));
 
@@ -408,25 +410,55 @@ $redis->cmd('SREM', 'pinaud:credentials', 'ghost');
 
 my $old = slurp($ctl->keys);
 my $new = $ctl->must(qw(seal-key generate))->{out};
-my ($id) = $old =~ /^([^:]+)/;
+my ($id, $other) = map { /^([^:]+)/ } $old, $new;
 
-finds('credential main', 'warning', qr/not sealed by the first key/,
-    qr/^pinaudctl seal-key reseal$/, 'an old key',
-    PINAUD_SEAL_KEY_FILE => $ctl->file('both.key', $new . $old));
+my $both = $ctl->file('both.key', $new . $old);
+
+finds("seal key $id", 'warning', qr/sealed or signed 5 values/,
+    qr/^pinaudctl seal-key reseal, when/, 'is used',
+    PINAUD_SEAL_KEY_FILE => $both);
+finds("seal key $other", 'ok', qr/in no record, and no attempt stands/,
+    qr/^drop its line/, 'is not used',
+    PINAUD_SEAL_KEY_FILE => $ctl->file('next.key', $old . $new));
+hset($secrets, attempt => '1 gw7 journal ' . $now * 1000 . ' 1 abc');
+finds("seal key $other", 'ok', qr/may have it, since 1 attempt stands$/,
+    qr/^$/, 'may be in a journal', PINAUD_SEAL_KEY_FILE => "$ctl->{dir}/next.key");
+hdel($secrets, 'attempt');
+
 finds('credential main', 'problem', qr/its access token is sealed by key \Q$id\E, which is not in/,
     qr/add key \Q$id\E to the seal key file, or: pinaudctl credential authorize main/,
     'no key', PINAUD_SEAL_KEY_FILE => $ctl->file('new.key', $new));
 
+finds('account ' . account, 'problem', qr/not written by pinaudctl, or with/,
+    qr/account show \d+, then pinaudctl policy apply/, 'no key',
+    PINAUD_SEAL_KEY_FILE => "$ctl->{dir}/new.key");
+
+put(qw(seal-key reseal --seal-key-file), $both);
+finds("seal key $id", 'ok', qr/in no record/, qr/^drop its line/,
+    'is not used after a reseal', PINAUD_SEAL_KEY_FILE => $both);
+put(qw(seal-key reseal --seal-key-file), "$ctl->{dir}/next.key");
+
 well('credential main');
+well('accounts');
 
 
-# accounts
+# accounts and teams
 
 $redis->cmd('HSET', 'pinaud:account:' . account, 'credential', 'gone');
 finds('account ' . account, 'problem', qr/there is no credential gone/,
     qr/account put \d+ --credential NAME, or credential authorize gone/,
     'without its credential');
 $redis->cmd('HSET', 'pinaud:account:' . account, 'credential', 'main');
+
+for my $field ('limits', 'team:growth', 'team:shadow', 'mac') {
+    my $key = 'pinaud:account:' . account;
+    my $before = $redis->cmd('HGET', $key, $field);
+
+    hset($key, $field, $field eq 'mac' ? 'x' : '9/1');
+    finds('account ' . account, 'problem', qr/was not written by pinaudctl/,
+        qr/policy apply/, "another $field");
+    defined $before ? hset($key, $field, $before) : hdel($key, $field);
+}
 
 $redis->cmd('HSET', 'pinaud:account:' . account, 'limits', 'many');
 finds('account ' . account, 'problem', qr/limits/, qr/policy apply/,
@@ -438,6 +470,31 @@ finds('account 1', 'warning', qr/has no record/, qr/account put 1 --cred/,
     'only an id');
 $redis->cmd('SREM', 'pinaud:accounts', '1');
 well('accounts');
+
+# keys of teams
+
+put(qw(team key create growth));
+
+my ($hex) = @{ $redis->cmd('SMEMBERS', 'pinaud:team-keys') };
+
+is +(of('team keys', @{ doctor() }))[0]{found}, 1, 'team keys: one';
+
+for my $case (['altered', team => 'other'], ['altered', mac => 'x'],
+    ['damaged', team => 'a b'])
+{
+    my ($state, $field, $value) = @$case;
+    my $before = $redis->cmd('HGET', "pinaud:team-key:$hex", $field);
+
+    hset("pinaud:team-key:$hex", $field, $value);
+
+    my ($found) = grep { $_->{check} =~ /^team key / } @{ doctor() };
+    is $found->{found}, "$state: no gateway takes it", "team key: $field";
+    like $found->{to_do}, qr/^pinaudctl team key revoke \S+, then pinaudctl team key create/,
+        "team key: $field: what to do";
+    hset("pinaud:team-key:$hex", $field, $before);
+}
+
+well('team keys');
 
 $redis->cmd('DEL', $record, $secrets, 'pinaud:credentials');
 finds('credentials', 'warning', qr/there are none/,

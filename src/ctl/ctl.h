@@ -483,6 +483,10 @@ typedef struct {
     unsigned              damaged:1;
 } ctl_team_key_t;
 
+/* "ready", "damaged", "not checked" without a ring, "unknown key", "altered" */
+const char *ctl_team_key_state(pinaud_keyring_t *ring,
+    const ctl_team_key_t *key);
+
 /* All keys there are, or those of a team. */
 int ctl_team_keys_read(ctl_t *ctl, const char *team, ctl_team_key_t **keys,
     unsigned *n);

@@ -52,9 +52,9 @@ ctl_doctor(ctl_t *ctl)
         ctl_doctor_credentials(&doctor);
         ctl_doctor_wishes(&doctor);
         ctl_doctor_policy(&doctor);
+        ctl_doctor_team_keys(&doctor);
+        ctl_doctor_seal_keys(&doctor);
     }
-
-    pinaud_keyring_free(doctor.ring);
 
     if (ctl->json) {
         ctl_doctor_print_json(&doctor);
@@ -85,7 +85,7 @@ ctl_doctor_keys(ctl_doctor_t *doctor)
     }
 
     ctl_doctor_listen(doctor);
-    rc = ctl_keyring(ctl, 1, &doctor->ring);
+    rc = ctl_keyring(ctl, 1, &ctl->ring);
     heard = ctl_doctor_heard(doctor);
 
     if (rc != CTL_DONE) {
@@ -94,9 +94,9 @@ ctl_doctor_keys(ctl_doctor_t *doctor)
         return;
     }
 
-    id = pinaud_keyring_id(doctor->ring, 0, &len);
+    id = pinaud_keyring_id(ctl->ring, 0, &len);
 
-    if (!pinaud_keyring_master(doctor->ring)) {
+    if (!pinaud_keyring_master(ctl->ring)) {
         ctl_finding(doctor, "seal key file", CTL_GRADE_WARNING,
                     "look with the operators' file", "it is a gateway's: "
                     "refresh tokens and clients' secrets are not looked at");

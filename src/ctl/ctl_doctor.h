@@ -42,9 +42,8 @@ typedef struct {
     ctl_finding_t    **last;
     unsigned           grades[3];      /* how many of each */
 
-    pinaud_keyring_t  *ring;           /* NULL: there is none that works */
     unsigned           open:1;         /* the store is reached */
-    unsigned           gaps:1;         /* not all records could be read */
+    unsigned           attempts;       /* that stand */
     uint64_t           now;            /* Redis's time in seconds */
     const char        *info;           /* what INFO told, or NULL */
     const char       **names;          /* of credentials, sorted */
@@ -65,7 +64,6 @@ typedef struct {
     ctl_credential_t   record;
     ctl_secret_t       secret;
     unsigned           readable:1;     /* the secrets' record */
-    unsigned           old_key:1;
     unsigned           sound:1;        /* nothing was found */
 } ctl_patient_t;
 
@@ -90,7 +88,7 @@ const char *ctl_doctor_heard(ctl_doctor_t *doctor);
 void ctl_doctor_server(ctl_doctor_t *doctor);
 void ctl_doctor_user(ctl_doctor_t *doctor);
 
-/* ctl_doctor_credential.c, ctl_doctor_policy.c: what it holds */
+/* ctl_doctor_credential.c, _policy.c, _seal.c: what it holds */
 
 void ctl_doctor_credentials(ctl_doctor_t *doctor);
 
@@ -102,6 +100,8 @@ void ctl_patient_ill(ctl_patient_t *patient, ctl_grade_e grade,
 const char *ctl_patient_authorize(const ctl_patient_t *patient);
 
 void ctl_doctor_policy(ctl_doctor_t *doctor);
+void ctl_doctor_team_keys(ctl_doctor_t *doctor);
+void ctl_doctor_seal_keys(ctl_doctor_t *doctor);
 
 
 /* ctl_doctor_renewal.c: whether somebody renews tokens */

@@ -36,7 +36,6 @@ ctl_doctor_credentials(ctl_doctor_t *doctor)
     heard = ctl_doctor_heard(doctor);
 
     if (rc != CTL_DONE) {
-        doctor->gaps = 1;
         ctl_finding(doctor, "credentials", CTL_GRADE_PROBLEM, NULL,
                     "not looked at: %s", heard);
         return;
@@ -76,7 +75,6 @@ ctl_doctor_credential(ctl_doctor_t *doctor, const char *name)
     heard = ctl_doctor_heard(doctor);
 
     if (rc != CTL_DONE) {
-        doctor->gaps = 1;
         doctor->names[doctor->nnames++] = name;
         ctl_patient_ill(&patient, CTL_GRADE_PROBLEM, NULL, heard);
         return;
@@ -98,7 +96,6 @@ ctl_doctor_credential(ctl_doctor_t *doctor, const char *name)
     patient.readable = (rc == CTL_DONE);
 
     if (!patient.readable) {
-        doctor->gaps = 1;
         ctl_patient_ill(&patient, CTL_GRADE_WARNING, NULL,
                         ctl_format(ctl, "its refresh token is not looked at: "
                                    "%s", heard));
@@ -139,13 +136,6 @@ ctl_patient_sealed(ctl_patient_t *patient)
     ctl_patient_opens(patient, "client secret", PINAUD_DOMAIN_AGENT,
                       "client-secret", 0, secret->sealed_client,
                       secret->sealed_client_len);
-
-    if (patient->old_key) {
-        ctl_patient_ill(patient, CTL_GRADE_WARNING,
-                        "pinaudctl seal-key reseal",
-                        "it is not sealed by the first key of the seal key "
-                        "file");
-    }
 }
 
 
@@ -155,17 +145,15 @@ ctl_patient_opens(ctl_patient_t *patient, const char *what,
     const unsigned char *sealed, size_t len)
 {
     ctl_t                *ctl;
-    size_t                aad_len, first_len, id_len, plain_len;
-    const char           *by, *first;
-    ctl_doctor_t         *doctor;
+    size_t                aad_len, id_len, plain_len;
+    const char           *by;
     pinaud_open_e         rc;
     unsigned char         aad[PINAUD_SEAL_AAD_MAX], *plain;
     const unsigned char  *id;
 
-    doctor = patient->doctor;
-    ctl = doctor->ctl;
+    ctl = patient->doctor->ctl;
 
-    if (sealed == NULL || doctor->ring == NULL) {
+    if (sealed == NULL || ctl->ring == NULL) {
         return;
     }
 
@@ -173,7 +161,7 @@ ctl_patient_opens(ctl_patient_t *patient, const char *what,
                               strlen(patient->record.name), version);
     plain = ctl_alloc(ctl, len);
 
-    rc = pinaud_open(doctor->ring, domain, aad, aad_len, sealed, len, plain,
+    rc = pinaud_open(ctl->ring, domain, aad, aad_len, sealed, len, plain,
                      &plain_len);
 
     id_len = pinaud_sealed_by(sealed, len, &id);
@@ -183,12 +171,6 @@ ctl_patient_opens(ctl_patient_t *patient, const char *what,
 
     case PINAUD_OPENED:
         OPENSSL_cleanse(plain, plain_len);
-        first = pinaud_keyring_id(doctor->ring, 0, &first_len);
-
-        if (id_len != first_len || memcmp(id, first, id_len) != 0) {
-            patient->old_key = 1;
-        }
-
         return;
 
     case PINAUD_SEAL_GATEWAY_KEY:

@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_pinaud_module authors
  *
- * "pinaudctl doctor": accounts and their teams.
+ * "pinaudctl doctor": accounts and their teams, keys of teams.
  */
 
 
@@ -34,7 +34,6 @@ ctl_doctor_policy(ctl_doctor_t *doctor)
     heard = ctl_doctor_heard(doctor);
 
     if (rc != CTL_DONE) {
-        doctor->gaps = 1;
         ctl_finding(doctor, "accounts", CTL_GRADE_PROBLEM, NULL,
                     "not looked at: %s", heard);
         return;
@@ -74,7 +73,6 @@ ctl_doctor_account(ctl_doctor_t *doctor, const char *id)
     heard = ctl_doctor_heard(doctor);
 
     if (rc != CTL_DONE) {
-        doctor->gaps = 1;
         ctl_finding(doctor, check, CTL_GRADE_PROBLEM, "pinaudctl policy apply "
                     "FILE writes it anew, after DEL of what is damaged",
                     "%s", heard);
@@ -98,7 +96,63 @@ ctl_doctor_account(ctl_doctor_t *doctor, const char *id)
         return 0;
     }
 
+    if (ctl_account_forged(&account)) {
+        ctl_finding(doctor, check, CTL_GRADE_PROBLEM,
+                    ctl_format(ctl, "pinaudctl account show %s, then "
+                               "pinaudctl policy apply FILE", id),
+                    "it was not written by pinaudctl, or with another seal "
+                    "key: no gateway goes by it");
+        return 0;
+    }
+
     return 1;
+}
+
+
+void
+ctl_doctor_team_keys(ctl_doctor_t *doctor)
+{
+    int              rc;
+    ctl_t           *ctl;
+    unsigned         i, n, sound;
+    const char      *heard, *state;
+    ctl_team_key_t  *keys;
+
+    ctl = doctor->ctl;
+    sound = 0;
+
+    ctl_doctor_listen(doctor);
+    rc = ctl_team_keys_read(ctl, NULL, &keys, &n);
+    heard = ctl_doctor_heard(doctor);
+
+    if (rc != CTL_DONE) {
+        ctl_finding(doctor, "team keys", CTL_GRADE_WARNING, NULL,
+                    "not looked at: %s", heard);
+        return;
+    }
+
+    for (i = 0; i < n; i++) {
+        state = ctl_team_key_state(ctl->ring, &keys[i]);
+
+        if (strcmp(state, "damaged") != 0 && strcmp(state, "altered") != 0
+            && strcmp(state, "unknown key") != 0)
+        {
+            sound++;
+            continue;
+        }
+
+        ctl_finding(doctor, ctl_format(ctl, "team key %s", keys[i].prefix),
+                    CTL_GRADE_PROBLEM,
+                    ctl_format(ctl, "pinaudctl team key revoke %s, then "
+                               "pinaudctl team key create %s",
+                               keys[i].prefix, keys[i].damaged
+                               ? "TEAM" : keys[i].team),
+                    "%s: no gateway takes it", state);
+    }
+
+    if (sound == n) {
+        ctl_finding(doctor, "team keys", CTL_GRADE_OK, NULL, "%u", n);
+    }
 }
 
 

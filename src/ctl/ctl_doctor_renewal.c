@@ -50,6 +50,7 @@ ctl_renewal_attempt(ctl_patient_t *patient)
     ctl_attempt_t   attempt;
 
     ctl = patient->doctor->ctl;
+    patient->doctor->attempts++;
 
     if (ctl_attempt_read(patient->secret.attempt, &attempt) != 0) {
         ctl_patient_ill(patient, CTL_GRADE_PROBLEM,

@@ -45,8 +45,6 @@ static int ctl_team_key_read(ctl_t *ctl, const char *hex,
 static int ctl_team_key_compare(const void *one, const void *two);
 static const char *ctl_team_key_field(redisReply *reply, unsigned i,
     size_t *len);
-static const char *ctl_team_key_state(pinaud_keyring_t *ring,
-    const ctl_team_key_t *key);
 
 
 const ctl_command_t  ctl_team_key_commands[] = {
@@ -276,7 +274,7 @@ ctl_team_key_list(ctl_t *ctl)
 }
 
 
-static const char *
+const char *
 ctl_team_key_state(pinaud_keyring_t *ring, const ctl_team_key_t *key)
 {
     if (key->damaged) {
