@@ -320,10 +320,20 @@ is_told('an encrypted key', { redis => "$tls pinaud_redis_ssl_certificate "
 is_told('CAs that are none', { redis => "$tls "
     . 'pinaud_redis_ssl_trusted_certificate seal.key;' },
     qr/^nginx: \[emerg\] SSL_CTX_load_verify_locations\("%%DIR%%\/seal/);
-is_told('Sentinel', { redis =>
-    'pinaud_redis redis://127.0.0.1 mode=sentinel master=m;' },
-    emerg('"mode=sentinel" in "pinaud_redis" can\'t be used: '
-        . 'this version takes one URL of a standalone Redis'));
+is_told('Sentinel', { redis => 'pinaud_redis redis://127.0.0.1 '
+    . 'redis://127.0.0.2:26380 mode=sentinel master=m;',
+    http => 'pinaud_redis_sentinel_password_file password;' }, $ok);
+is_told('Sentinel without a name',
+    { redis => 'pinaud_redis redis://127.0.0.1 mode=sentinel;' },
+    emerg('"pinaud_redis" with "mode=sentinel" needs "master=NAME", the name '
+        . 'by which the sentinels know the master'));
+is_told('a password of no sentinel',
+    { http => 'pinaud_redis_sentinel_password_file password;' },
+    emerg('"pinaud_redis_sentinel_password_file" has no effect without '
+        . '"mode=sentinel" in "pinaud_redis"'));
+is_told('a mode that is none', { redis => 'pinaud_redis redis://h mode=x;' },
+    emerg('"pinaud_redis" takes "mode=sentinel" or "mode=cluster"; a '
+        . 'standalone Redis needs no mode'));
 is_told('Redis without a URL', { redis => 'pinaud_redis;' },
     emerg('invalid number of arguments in "pinaud_redis" '
         . 'directive :1'));
@@ -440,7 +450,7 @@ for my $name (sort keys %http_values) {
 is_told('the least', {}, $ok);
 
 is_told('everything', {
-    redis => 'pinaud_redis rediss://127.0.0.1;',
+    redis => 'pinaud_redis rediss://127.0.0.1 mode=sentinel master=m;',
     http => join(' ', map { "$_ $http_values{$_};" }
         grep { !/_(redis|seal_key_file)$/ } sort keys %http_values)
         . 'pinaud_report $http_x; pinaud_team_key $http_x;',

@@ -318,21 +318,6 @@ for my $path (documents()) {
 }
 
 
-# limits of this version: what README says has no effect has none
-
-my $effectless = $nginx->{conf} =~ s{pinaud on;}{pinaud on;
-    pinaud_refresh_wait 5s;}r =~ s{pinaud_redis }{pinaud_redis_sentinel_password_file x;
-    pinaud_redis }r;
-
-{
-    local $nginx->{conf} = $effectless;
-
-    $nginx->conf->reload;
-    created post($nginx, create_path, body(), @growth), 'a create';
-
-}
-
-
 # operations: users of Redis, renewing a token, rotating the key
 
 my $operations = 'docs/operations.md';

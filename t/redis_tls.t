@@ -61,6 +61,8 @@ sub with {
     my ($url, $http, $timeout) = @_;
 
     $gw->{redis_url} = $url;
+    $http .= ' pinaud_redis_connect_timeout 4s;'
+        if $http !~ /connect_timeout/;
     $gw->{http} = 'pinaud_redis_timeout ' . ($timeout // '1s') . ";\n$http";
     $gw->nginx->mark;
     $gw->restart_nginx;
@@ -85,7 +87,7 @@ sub fails {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
 
     with($url, $http);
-    wait_until(sub { $gw->nginx->log_since =~ /is unavailable/ }, 5);
+    wait_until(sub { $gw->nginx->log_since =~ /is unavailable/ }, 8);
 
     for (1 .. 2) {
         my $r = create();
@@ -120,7 +122,8 @@ fails('another name', 'certificate is for another name',
 fails('no TLS there', 'TLS handshake failed',
     'rediss://127.0.0.1:' . $gw->nginx->port('http'), "$ca $password");
 fails('a Redis without TLS, which waits for more', 'connect timed out',
-    $redis->tcp_url =~ s/redis/rediss/r, "$ca $password");
+    $redis->tcp_url =~ s/redis/rediss/r,
+    "$ca $password pinaud_redis_connect_timeout 1s;");
 fails('nobody there', 'connect failed', 'rediss://127.0.0.1:' . free_port(),
     "$ca $password");
 

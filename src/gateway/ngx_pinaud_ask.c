@@ -405,7 +405,7 @@ ngx_pinaud_ask_error(ngx_pinaud_ask_t *ask, redisReply *from)
 
     static const char  *useless[] = {
         "LOADING", "READONLY", "NOAUTH", "NOPERM", "MASTERDOWN", "OOM",
-        "BUSY", "MISCONF", "CLUSTERDOWN", NULL
+        "BUSY", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", NULL
     };
 
     if (ngx_strncmp(from->str, "NOSCRIPT", 8) == 0 && !ask->whole) {

@@ -20,6 +20,8 @@ static ngx_int_t ngx_pinaud_conf_server(ngx_conf_t *cf, ngx_str_t *text,
     pinaud_url_t *url, ngx_pinaud_server_t *server);
 static ngx_int_t ngx_pinaud_conf_greeting(ngx_conf_t *cf,
     ngx_pinaud_main_conf_t *pmcf, pinaud_url_t *url);
+static ngx_int_t ngx_pinaud_conf_guide(ngx_conf_t *cf,
+    ngx_pinaud_main_conf_t *pmcf);
 static ngx_int_t ngx_pinaud_conf_auth(ngx_conf_t *cf, ngx_str_t *path,
     const char *user, ngx_pinaud_greeting_t *greeting);
 static ngx_int_t ngx_pinaud_conf_greet(ngx_conf_t *cf,
@@ -88,6 +90,7 @@ ngx_pinaud_conf_store(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf)
     }
 
     if (ngx_pinaud_conf_greeting(cf, pmcf, &reach->urls[0]) != NGX_OK
+        || ngx_pinaud_conf_guide(cf, pmcf) != NGX_OK
         || ngx_pinaud_conf_ssl(cf, pmcf, reach->urls[0].tls) != NGX_OK)
     {
         return NGX_ERROR;
@@ -134,12 +137,10 @@ ngx_pinaud_conf_reach(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf,
         goto failed;
     }
 
-    if (reach->mode != PINAUD_REACH_STANDALONE) {
+    if (reach->mode == PINAUD_REACH_CLUSTER) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"mode=%s\" in \"pinaud_redis\" can't be used: this "
-                      "version takes one URL of a standalone Redis",
-                      reach->mode == PINAUD_REACH_SENTINEL ? "sentinel"
-                                                           : "cluster");
+                      "\"mode=cluster\" in \"pinaud_redis\" can't be used in "
+                      "this version");
         return NGX_ERROR;
     }
 
@@ -172,6 +173,16 @@ ngx_pinaud_conf_reach(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf,
         if (n++ == 0) {
             store->name = word[i];
         }
+    }
+
+    if (reach->mode == PINAUD_REACH_SENTINEL) {
+        store->name.len = ngx_strlen(reach->master);
+        store->name.data = ngx_pnalloc(cf->pool, store->name.len);
+        if (store->name.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(store->name.data, reach->master, store->name.len);
     }
 
     return NGX_OK;
@@ -295,6 +306,38 @@ ngx_pinaud_conf_greeting(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf,
     }
 
     return ngx_pinaud_conf_greet(cf, greeting, "TIME", NULL, NULL);
+}
+
+
+/* The same of who tells where masters are. */
+
+static ngx_int_t
+ngx_pinaud_conf_guide(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf)
+{
+    ngx_str_t              *path;
+    ngx_pinaud_greeting_t  *guide;
+
+    path = &pmcf->redis_sentinel_password_file;
+    guide = &pmcf->store.guide;
+
+    if (pmcf->store.mode != PINAUD_REACH_SENTINEL) {
+
+        if (path->len) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"pinaud_redis_sentinel_password_file\" has no "
+                          "effect without \"mode=sentinel\" in "
+                          "\"pinaud_redis\"");
+            return NGX_ERROR;
+        }
+
+        return NGX_OK;
+    }
+
+    if (path->len && ngx_pinaud_conf_auth(cf, path, "", guide) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_pinaud_conf_greet(cf, guide, "PING", NULL, NULL);
 }
 
 
@@ -520,7 +563,7 @@ ngx_pinaud_conf_ssl_own(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf,
         return NGX_ERROR;
     }
 
-    /* an encrypted key is an error then, and nobody is asked for its password */
+    /* an encrypted key is an error then; nobody is asked for its password */
 
     passwords = ngx_array_create(cf->temp_pool, 1, sizeof(ngx_str_t));
     if (passwords == NULL) {

@@ -26,6 +26,11 @@ ngx_pinaud_redis_create(ngx_pinaud_redis_conf_t *conf, ngx_pool_t *pool,
     redis->conf = conf;
     redis->log = log;
 
+    if (conf->mode == PINAUD_REACH_SENTINEL) {
+        return (ngx_pinaud_sentinel_create(redis, pool) == NGX_OK) ? redis
+                                                                   : NULL;
+    }
+
     redis->link = ngx_pinaud_link_create(redis, conf->servers, 1,
                                          &conf->greeting,
                                          &ngx_pinaud_redis_hooks);
@@ -43,6 +48,10 @@ void
 ngx_pinaud_redis_close(ngx_pinaud_redis_t *redis)
 {
     ngx_pinaud_link_close(redis->link);
+
+    if (redis->guide) {
+        ngx_pinaud_guide_close(redis->guide);
+    }
 }
 
 

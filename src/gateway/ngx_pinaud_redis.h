@@ -103,10 +103,10 @@ typedef struct {
 
 typedef struct {
     pinaud_reach_e            mode;
-    ngx_str_t                 master;        /* its name, of sentinels */
     ngx_pinaud_server_t      *servers;       /* of the URLs */
     ngx_uint_t                nservers;
-    ngx_str_t                 name;          /* for the log */
+    ngx_str_t                 name;          /* the URL, or the name by which
+                                                sentinels know the master */
     ngx_pinaud_greeting_t     greeting;      /* of a master */
     ngx_pinaud_greeting_t     guide;         /* of who tells where masters
                                                 are */

@@ -73,7 +73,7 @@ struct ngx_pinaud_link_s {
                                    ngx_pinaud_elements_t elements);
     size_t                     elements;     /* of an array, at most */
     size_t                     largest;      /* bytes of a reply, at most */
-    size_t                     partial;      /* bytes of a reply not whole yet */
+    size_t                     partial;      /* bytes of a reply not whole */
 
     ngx_queue_t                calls;        /* in the order of their replies */
     ngx_uint_t                 ncalls;
@@ -100,7 +100,7 @@ struct ngx_pinaud_link_s {
     unsigned                   reading:1;    /* inside of the reply loop */
     unsigned                   locating:1;
     unsigned                   again:1;      /* it failed: resolve anew */
-    unsigned                   told_down:1;  /* the log knows that it is down */
+    unsigned                   told_down:1;  /* the log knows it is down */
     unsigned                   told_up:1;
     unsigned                   doubted:1;    /* it answers, but of no use */
     unsigned                   closed:1;     /* for good */
@@ -108,10 +108,40 @@ struct ngx_pinaud_link_s {
 };
 
 
+/*
+ * Who tells where masters are: a link to one of the servers of the URLs, the
+ * question that is asked over it again and again, and what is made of the
+ * answer.
+ */
+
+typedef struct {
+    ngx_pinaud_link_t         *link;
+    ngx_pinaud_call_t          call;
+    ngx_str_t                  question;
+    const char                *who;          /* for the log */
+
+    /* NULL: it was understood; else why the next server is to be asked */
+    const char              *(*told)(ngx_pinaud_redis_t *redis,
+                                  redisReply *reply);
+
+    /* none of the servers was of use, in a row */
+    void                     (*lost)(ngx_pinaud_redis_t *redis);
+
+    const char                *reason;       /* of the last failure */
+    ngx_uint_t                 failed;       /* servers, in a row */
+    ngx_msec_t                 interval;
+    ngx_event_t                poll;
+    ngx_connection_t           anchor;       /* as a link's */
+    unsigned                   asking:1;
+    unsigned                   is_lost:1;    /* and the log knows */
+} ngx_pinaud_guide_t;
+
+
 struct ngx_pinaud_redis_s {
     ngx_pinaud_redis_conf_t   *conf;
     ngx_log_t                 *log;
     ngx_pinaud_link_t         *link;         /* to the one master */
+    ngx_pinaud_guide_t        *guide;        /* NULL: standalone */
     ngx_uint_t                 ndown;        /* links known to be down */
     ngx_uint_t                 wanted;       /* by who will ask */
 };
@@ -135,6 +165,9 @@ void ngx_pinaud_link_close(ngx_pinaud_link_t *link);
 
 /* Connects, unless that is under way or to be tried again later. */
 void ngx_pinaud_link_open(ngx_pinaud_link_t *link);
+
+/* Connects anew now: its server is another one. */
+void ngx_pinaud_link_move(ngx_pinaud_link_t *link);
 
 /* Where its server is; with a reason: it is not known. */
 void ngx_pinaud_link_located(ngx_pinaud_link_t *link, const char *reason);
@@ -165,7 +198,25 @@ void ngx_pinaud_link_fail(ngx_pinaud_link_t *link, const char *reason);
 void ngx_pinaud_link_drop(ngx_pinaud_link_t *link, const char *reason);
 
 
-/* its server */
+/* the guide */
+
+/* Makes one of a question; the caller sets the rest, then begins. */
+ngx_pinaud_guide_t *ngx_pinaud_guide_create(ngx_pinaud_redis_t *redis,
+    ngx_pool_t *pool, ngx_uint_t argc, const char **args);
+void ngx_pinaud_guide_begin(ngx_pinaud_guide_t *guide);
+void ngx_pinaud_guide_close(ngx_pinaud_guide_t *guide);
+
+/* Asks now, or as soon as somebody can be asked. */
+void ngx_pinaud_guide_ask(ngx_pinaud_guide_t *guide);
+
+
+/* sentinel: the one master of a name */
+
+ngx_int_t ngx_pinaud_sentinel_create(ngx_pinaud_redis_t *redis,
+    ngx_pool_t *pool);
+
+
+/* a link's server */
 
 /*
  * Resolves the server's name anew. NGX_OK: there is nothing to resolve it by.
@@ -174,7 +225,7 @@ void ngx_pinaud_link_drop(ngx_pinaud_link_t *link, const char *reason);
 ngx_int_t ngx_pinaud_link_resolve(ngx_pinaud_link_t *link);
 
 
-/* its TLS */
+/* a link's TLS */
 
 /*
  * Begins TLS on a connection that is made, or will be; the end is
@@ -186,7 +237,7 @@ void ngx_pinaud_link_secure(ngx_pinaud_link_t *link);
 void ngx_pinaud_link_unsecure(ngx_connection_t *c);
 
 
-/* what goes over it */
+/* what goes over a link */
 
 /* A reader for a new connection. */
 ngx_int_t ngx_pinaud_link_reader(ngx_pinaud_link_t *link);

@@ -79,7 +79,7 @@ ngx_pinaud_link_close(ngx_pinaud_link_t *link)
 
     ngx_pinaud_link_disconnect(link);
 
-    if (link->told_down) {
+    if (link->told_down && !link->mute) {
         link->redis->ndown--;
     }
 
@@ -95,6 +95,23 @@ ngx_pinaud_link_open(ngx_pinaud_link_t *link)
     {
         ngx_pinaud_link_begin(link);
     }
+}
+
+
+void
+ngx_pinaud_link_move(ngx_pinaud_link_t *link)
+{
+    if (link->state != NGX_PINAUD_REDIS_DOWN) {
+        ngx_pinaud_link_fail(link, "it has moved");
+    }
+
+    if (link->reconnect.timer_set) {
+        ngx_del_timer(&link->reconnect);
+    }
+
+    link->backoff = NGX_PINAUD_REDIS_BACKOFF_MIN;
+
+    ngx_pinaud_link_open(link);
 }
 
 
@@ -167,7 +184,7 @@ ngx_pinaud_link_begin(ngx_pinaud_link_t *link)
 void
 ngx_pinaud_link_located(ngx_pinaud_link_t *link, const char *reason)
 {
-    ngx_uint_t  again;
+    ngx_uint_t  resolve;
 
     if (link->locating) {
         link->locating = 0;
@@ -179,10 +196,10 @@ ngx_pinaud_link_located(ngx_pinaud_link_t *link, const char *reason)
         return;
     }
 
-    again = link->again;
+    resolve = link->again || link->servers[link->nserver].naddrs == 0;
     link->again = 0;
 
-    if (again && ngx_pinaud_link_resolve(link) == NGX_AGAIN) {
+    if (resolve && ngx_pinaud_link_resolve(link) == NGX_AGAIN) {
         return;
     }
 
@@ -312,7 +329,7 @@ ngx_pinaud_link_watch(ngx_pinaud_link_t *link)
         return;
     }
 
-    if (link->redis->wanted) {
+    if (link->redis->wanted && !link->mute) {
         return;
     }
 
@@ -357,19 +374,18 @@ ngx_pinaud_link_up(ngx_pinaud_link_t *link)
         return;
     }
 
-    if (link->told_down) {
+    if (link->told_down && !link->mute) {
+        ngx_log_error(NGX_LOG_NOTICE, link->log, 0,
+                      "pinaud: store \"%V\" is back", &link->name);
         link->redis->ndown--;
-
-        if (!link->mute) {
-            ngx_log_error(NGX_LOG_NOTICE, link->log, 0,
-                          "pinaud: store \"%V\" is back", &link->name);
-        }
     }
 
     link->told_up = 1;
     link->told_down = 0;
 
-    ngx_pinaud_redis_changed(link->redis);
+    if (!link->mute) {
+        ngx_pinaud_redis_changed(link->redis);
+    }
 }
 
 
@@ -380,17 +396,17 @@ ngx_pinaud_link_down(ngx_pinaud_link_t *link, const char *reason)
         return;
     }
 
+    link->told_down = 1;
+    link->told_up = 0;
+
     if (!link->mute) {
         ngx_log_error(NGX_LOG_ERR, link->log, 0,
                       "pinaud: store \"%V\" is unavailable: %s",
                       &link->name, reason);
+
+        link->redis->ndown++;
+        ngx_pinaud_redis_changed(link->redis);
     }
-
-    link->redis->ndown++;
-    link->told_down = 1;
-    link->told_up = 0;
-
-    ngx_pinaud_redis_changed(link->redis);
 }
 
 
