@@ -75,7 +75,7 @@ ctl_journal_lock(ctl_journal_t *journal, char *error)
     }
 
     journal->lock = openat(journal->fd, "lock",
-                           O_RDWR|O_CREAT|O_CLOEXEC|O_NOFOLLOW, 0600);
+                           O_RDONLY|O_CREAT|O_CLOEXEC|O_NOFOLLOW, 0600);
 
     if (journal->lock == -1) {
         return ctl_journal_failed(journal, "lock", strerror(errno), error);
@@ -98,6 +98,7 @@ ctl_journal_lock(ctl_journal_t *journal, char *error)
 static int
 ctl_journal_name(ctl_journal_t *journal, char *error)
 {
+    int            fd, rc;
     unsigned       i;
     ssize_t        n;
     unsigned char  random[(CTL_JOURNAL_ID - 1) / 2];
@@ -123,15 +124,29 @@ ctl_journal_name(ctl_journal_t *journal, char *error)
         sprintf(journal->id + 2 * i, "%02x", random[i]);
     }
 
-    if (ctl_journal_write(journal->lock, journal->id, CTL_JOURNAL_ID - 1, 0)
-        != 0
-        || fsync(journal->lock) == -1
-        || fsync(journal->fd) == -1)
-    {
+    fd = openat(journal->fd, "lock", O_WRONLY|O_CLOEXEC|O_NOFOLLOW);
+
+    if (fd == -1) {
         return ctl_journal_failed(journal, "lock", strerror(errno), error);
     }
 
-    return 0;
+    rc = ctl_journal_write(fd, journal->id, CTL_JOURNAL_ID - 1, 0);
+
+    if (rc == 0) {
+        rc = fsync(fd);
+    }
+
+    if (rc == 0) {
+        rc = fsync(journal->fd);
+    }
+
+    if (rc != 0) {
+        ctl_journal_failed(journal, "lock", strerror(errno), error);
+    }
+
+    close(fd);
+
+    return rc;
 }
 
 

@@ -119,8 +119,10 @@ sub command {
 
     my $url = 'http://' . $self->{sim}->address . "/v5/oauth/token?$name";
 
-    return ([$self->{ctl}{binary}, 'agent', '--token-url', $url, '--journal',
-        $self->journal($name), @args],
+    unshift @args, '--journal', $self->journal($name)
+        if !grep { $_ eq '--journal' } @args;
+
+    return ([$self->{ctl}{binary}, 'agent', '--token-url', $url, @args],
         { PINAUD_REDIS => $self->{url} // $self->{redis}->url,
             PINAUD_ENV_FILE => '/dev/null',
             PINAUD_SEAL_KEY_FILE => $self->{ctl}->keys,
