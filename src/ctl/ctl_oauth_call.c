@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <openssl/crypto.h>
+#include "ctl_link.h"
 #include "ctl_oauth_call.h"
 
 
@@ -229,6 +230,16 @@ ctl_call_send(char *to, size_t size, size_t n, void *data)
     ctl_call_t  *call;
 
     call = data;
+
+    /*
+     * This process may have been stopped before it came to send: by now
+     * somebody else may spend the same token.
+     */
+
+    if (!call->taken && (uint64_t) ctl_clock() > call->deadline) {
+        return CURL_READFUNC_ABORT;
+    }
+
     call->taken = 1;
 
     len = call->form_len - call->sent;
