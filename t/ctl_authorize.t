@@ -228,6 +228,30 @@ like $r->{url}, qr/scope=ads%3Awrite%20catalogs%3Aread&/, 'no scope: the URL';
 is record('main')->{scope}, 'ads:write catalogs:read', 'no scope: as asked';
 is record('main')->{expires}, 0, 'no expiry told';
 
+# tokens are not lost with a connection
+
+$sim->fault(kind => 'delay', seconds => 0.7);
+
+$r = authorize(['main'], sub {
+    my %q = @_;
+    my $code = code();
+
+    daemon(sub {
+        select undef, undef, undef, 0.4;
+        $redis->cmd(qw(CLIENT KILL TYPE normal));
+    });
+
+    return "code=$code&state=$q{state}\n";
+});
+
+is $r->{exit}, 0, 'connection lost: exit code' or diag $r->{err};
+like $r->{err}, qr/^pinaudctl: Redis at /m, 'connection lost: is told';
+like $r->{out}, qr/refresh-token +version \d+ → version/,
+    'connection lost: kept';
+$print = substr sha256_hex($r->{answers}[0]{access_token}), 0, 8;
+is $ctl->must(qw(credential show main --json))->{json}{fingerprint}, $print,
+    'connection lost: the tokens that came';
+
 # the store has to be there, before a browser is needed and after
 
 $redis->stop;

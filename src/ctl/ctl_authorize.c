@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include "ctl_credential.h"
@@ -22,6 +23,7 @@
 #define CTL_AUTHORIZE_NEEDED    "ads:write"
 #define CTL_AUTHORIZE_LINE      16384
 #define CTL_AUTHORIZE_STATE     16     /* bytes; twice as many digits */
+#define CTL_AUTHORIZE_TRIES     10     /* a second apart, to keep tokens */
 
 
 typedef struct {
@@ -459,6 +461,7 @@ static int
 ctl_authorize_keep(ctl_t *ctl, ctl_authorize_t *auth)
 {
     int                  rc;
+    unsigned             n;
     uint64_t             expires;
     ctl_put_t           *put;
     ctl_oauth_answer_t  *answer;
@@ -476,6 +479,19 @@ ctl_authorize_keep(ctl_t *ctl, ctl_authorize_t *auth)
     put->refresh_expires_in = expires ? expires - put->now : 0;
 
     rc = ctl_put_store(ctl, put);
+
+    /* they are nowhere else */
+
+    for (n = 0; rc == CTL_STORE && n < CTL_AUTHORIZE_TRIES; n++) {
+        sleep(1);
+
+        ctl_store_close(ctl);
+        rc = ctl_store_open(ctl);
+
+        if (rc == CTL_DONE) {
+            rc = ctl_put_store(ctl, put);
+        }
+    }
 
     if (rc != CTL_DONE) {
         return ctl_fail(rc, "Pinterest gave tokens that could not be kept. "
