@@ -205,6 +205,42 @@ is scalar(() = $gw->nginx->log_since =~ /team key of SHA-256 "\w{64}" can't be u
 $evil->mode('pass');
 
 
+# with an allowance, a key that was good goes on for a while
+
+my $three = Pinaud::Gateway->new(with => $gw, team_key => '$http_authorization',
+    http => 'pinaud_outage_allowance 5;');
+
+ok wait_until(sub { create($brand, $three);
+    $three->metrics->{pinaud_outage_allowance_requests} }, 5), 'units are held';
+create($unknown, $three);
+create($growth, $three);
+push @keys, $fresh = $gw->team_key('growth');
+
+$evil->mode('refuse');
+created create($_, $three), 'Redis is away: who was known goes on'
+    for $brand, $growth, $brand;
+refused create($fresh, $three), 'store-unavailable', 'who was not does not';
+refused create($unknown, $three), 'unknown-caller', 'nobody is nobody';
+refused get($three, $path, bearer($brand)), 'store-unavailable',
+    'a read does not', read => 1;
+
+if ($ENV{PINAUD_LONG}) {
+    sleep 57;
+    $evil->mode('pass');
+    ok wait_until(sub { create($growth, $three)->{status} == 200 }, 5), 'back';
+    sleep 6;
+    $evil->mode('refuse');
+    refused create($brand, $three), 'store-unavailable',
+        'a key that was read a minute ago does not';
+    created create($growth, $three), 'one that was just read does';
+}
+
+$evil->mode('pass');
+ok wait_until(sub { create($growth)->{status} == 200
+    && create($growth, $two)->{status} == 200 }, 5), 'it is back';
+$three->nginx->stop;
+
+
 # report mode goes by the team that the key tells
 
 my $invalid = body(rule => { visitor_source_id => 'x' });
