@@ -138,6 +138,28 @@ if (with(location('', proxy => 'proxy_ssl_server_name on; proxy_ssl_verify on;'
 }
 
 
+# a name with underscores is one with hyphens, to many a server
+
+if (with("underscores_in_headers on;\n" . location('', proxy =>
+    'proxy_ssl_server_name on; proxy_ssl_verify on;'
+    . ' proxy_ssl_name api.pinterest.com; proxy_http_version 1.1;'
+    . ' proxy_set_header Connection "";')))
+{
+    created post($gw, $path, $body, @growth, headers => [
+        'X_HTTP_Method_Override: DELETE', 'X-HTTP_Method-Override: DELETE',
+        'x_method_override: DELETE', 'X_HTTP_METHOD: DELETE',
+        'Proxy_Authorization: Basic eDp5', 'Content_Type: text/plain',
+        'Content_Length: 3', 'Transfer_Encoding: chunked', 'X_Own: 1',
+        'Content_Own: 1', 'Transfer_Own: 1']), 'underscores: created';
+
+    my ($there) = $gw->arrived;
+
+    is join(' ', map { /^([^:]*_[^:]*):/ } split /\r\n/, $there->{head}),
+        'X_Own Content_Own Transfer_Own',
+        'underscores: none that changes the call, others go';
+}
+
+
 # directives that change what is sent
 
 for my $more (

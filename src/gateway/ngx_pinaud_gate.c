@@ -31,6 +31,8 @@ static ngx_uint_t ngx_pinaud_gate_chunked(ngx_pinaud_record_t *record);
 static off_t ngx_pinaud_gate_length(ngx_pinaud_record_t *record);
 static ngx_uint_t ngx_pinaud_gate_drop(ngx_pinaud_record_t *record,
     u_char *line, u_char *colon, u_char *end);
+static ngx_uint_t ngx_pinaud_gate_alike(u_char *line, u_char *colon,
+    const char *name, size_t len);
 static ngx_uint_t ngx_pinaud_gate_is(u_char *line, u_char *colon,
     const char *name, size_t len);
 static ngx_int_t ngx_pinaud_gate_token(ngx_http_request_t *r,
@@ -428,23 +430,37 @@ ngx_pinaud_gate_drop(ngx_pinaud_record_t *record, u_char *line, u_char *colon,
         break;
 
     case 'c':
-        if (ngx_pinaud_gate_is(line, colon, "Cookie", 6)) {
+        if (ngx_pinaud_gate_is(line, colon, "Cookie", 6)
+            || (memchr(line, '_', colon - line)
+                && (ngx_pinaud_gate_alike(line, colon, "Content-Length", 14)
+                    || ngx_pinaud_gate_alike(line, colon, "Content-Type",
+                                             12))))
+        {
             return 1;
         }
 
         break;
 
     case 'p':
-        if (ngx_pinaud_gate_is(line, colon, "Proxy-Authorization", 19)) {
+        if (ngx_pinaud_gate_alike(line, colon, "Proxy-Authorization", 19)) {
+            return 1;
+        }
+
+        break;
+
+    case 't':
+        if (memchr(line, '_', colon - line)
+            && ngx_pinaud_gate_alike(line, colon, "Transfer-Encoding", 17))
+        {
             return 1;
         }
 
         break;
 
     case 'x':
-        if (ngx_pinaud_gate_is(line, colon, "X-HTTP-Method-Override", 22)
-            || ngx_pinaud_gate_is(line, colon, "X-HTTP-Method", 13)
-            || ngx_pinaud_gate_is(line, colon, "X-Method-Override", 17))
+        if (ngx_pinaud_gate_alike(line, colon, "X-HTTP-Method-Override", 22)
+            || ngx_pinaud_gate_alike(line, colon, "X-HTTP-Method", 13)
+            || ngx_pinaud_gate_alike(line, colon, "X-Method-Override", 17))
         {
             return 1;
         }
@@ -474,6 +490,33 @@ ngx_pinaud_gate_is(u_char *line, u_char *colon, const char *name, size_t len)
 {
     return (size_t) (colon - line) == len
            && ngx_strncasecmp(line, (u_char *) name, len) == 0;
+}
+
+
+/*
+ * With underscores, too, which servers of the CGI kind take for hyphens. nginx
+ * passes such a name on only with "underscores_in_headers on".
+ */
+
+static ngx_uint_t
+ngx_pinaud_gate_alike(u_char *line, u_char *colon, const char *name,
+    size_t len)
+{
+    size_t  i;
+
+    if ((size_t) (colon - line) != len) {
+        return 0;
+    }
+
+    for (i = 0; i < len; i++) {
+        if (ngx_tolower(line[i]) != ngx_tolower(name[i])
+            && (line[i] != '_' || name[i] != '-'))
+        {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 
