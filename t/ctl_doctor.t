@@ -288,6 +288,8 @@ finds('redis rights', 'warning', qr/not looked at: .*MULTI: NOPERM/,
     user('lame', @operator, '-multi'));
 finds('credentials', 'problem', qr/not looked at: .*NOPERM/, qr/^$/,
     'no list', user('lame', @operator, 'resetkeys', '~pinaud:account*'));
+is_deeply [map { $_->{check} } grep { $_->{check} =~ /^account/ }
+    @{ $last->{json}{checks} }], ['accounts'], 'no list: accounts are well';
 finds('agents', 'warning', qr/not looked at: .*NOPERM/, qr/^$/, 'no wishes',
     user('lame', @operator, 'resetkeys', '~pinaud:credential*'));
 finds('team keys', 'warning', qr/not looked at: .*NOPERM/, qr/^$/, 'no list',

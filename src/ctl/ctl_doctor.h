@@ -46,7 +46,8 @@ typedef struct {
     unsigned           attempts;       /* that stand */
     uint64_t           now;            /* Redis's time in seconds */
     const char        *info;           /* what INFO told, or NULL */
-    const char       **names;          /* of credentials, sorted */
+    const char       **names;          /* of credentials, sorted; or
+                                          NULL: not known */
     unsigned           nnames;
 
     FILE              *told;           /* instead of stderr */

@@ -159,8 +159,11 @@ ctl_doctor_team_keys(ctl_doctor_t *doctor)
 static int
 ctl_doctor_has_credential(const ctl_doctor_t *doctor, const char *name)
 {
-    return bsearch(&name, doctor->names, doctor->nnames, sizeof(char *),
-                   ctl_doctor_compare) != NULL;
+    /* all of them, where they could not be looked at */
+
+    return doctor->names == NULL
+           || bsearch(&name, doctor->names, doctor->nnames, sizeof(char *),
+                      ctl_doctor_compare) != NULL;
 }
 
 
