@@ -23,11 +23,7 @@ use Pinaud::Process;
 use Test::More;
 
 my $dir = temp_dir('kill');
-my $shim = "$dir/kill_at.so";
-my ($exit, $output) = run_command([$ENV{CC} // 'cc', qw(-O2 -shared -fPIC -o),
-    $shim, project_dir() . '/t/lib/kill_at.c', '-ldl']);
-
-plan skip_all => "no compiler: $output" if $exit;
+my $shim = Pinaud::Agents::kill_at() or plan skip_all => 'no compiler';
 
 my $killed = 128 + 9;
 my $fleet = Pinaud::Agents->new(persist => 1);

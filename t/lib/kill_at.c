@@ -3,9 +3,11 @@
  * Copyright (C) the ngx_pinaud_module authors
  *
  * Preloaded into a program, kills it (SIGKILL) at the step that the variable
- * PINAUD_TEST_KILL_AT names, and writes its steps to PINAUD_TEST_KILL_TRACE.
- * A step is what others can see of it: before it connects, before it sends,
- * after something was received, before what it wrote is on the disk.
+ * PINAUD_TEST_KILL_AT tells the number of, stops it (SIGSTOP) at the first
+ * with the name in PINAUD_TEST_STOP_AT, and writes its steps to
+ * PINAUD_TEST_KILL_TRACE. A step is what others can see of it: before it
+ * connects, before it sends, after something was received, before what it
+ * wrote is on the disk.
  */
 
 
@@ -36,9 +38,9 @@ step(const char *what)
 {
     int          fd, len;
     char         line[64];
-    const char  *at, *trace;
+    const char  *at, *stop, *trace;
 
-    static int   n;
+    static int   n, stopped;
 
     n++;
 
@@ -58,6 +60,13 @@ step(const char *what)
 
     if (at && atoi(at) == n) {
         kill(getpid(), SIGKILL);
+    }
+
+    stop = getenv("PINAUD_TEST_STOP_AT");
+
+    if (stop && !stopped && strcmp(stop, what) == 0) {
+        stopped = 1;
+        kill(getpid(), SIGSTOP);
     }
 }
 

@@ -16,6 +16,8 @@ package Pinaud::Agents;
 #   $agent->stop; $agent->kill; $agent->pause; $agent->resume; $agent->exit;
 #   $agent->log; $agent->log('refreshed');           events so far
 #   $agent->wait('refreshed', 5);                    the first one, or undef
+#   my $shim = Pinaud::Agents::kill_at();            t/lib/kill_at.c, to be
+#                                                    preloaded; undef: no cc
 #   my $r = $fleet->once('a', '--timeout', '1s');    {exit} {log}
 #   $fleet->record('main'); $fleet->secret('main');
 #   $fleet->db(7);                                   what follows is of another
@@ -60,6 +62,16 @@ sub new {
     $self->{sim}->client(id => CLIENT, secret => SECRET);
 
     return $self;
+}
+
+
+sub kill_at {
+    my $shim = temp_dir('shim') . '/kill_at.so';
+
+    my ($exit) = run_command([$ENV{CC} // 'cc', qw(-O2 -shared -fPIC -o),
+        $shim, project_dir() . '/t/lib/kill_at.c', '-ldl']);
+
+    return $exit ? undef : $shim;
 }
 
 
