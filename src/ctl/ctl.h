@@ -395,6 +395,10 @@ struct ctl_account_s {
 /* Each reads one; what is not there has "exists" 0 and is no failure. */
 int ctl_credential_read(ctl_t *ctl, const char *name,
     ctl_credential_t *credential);
+
+/* Where one that is not there yet goes on from: versions never go back. */
+int ctl_credential_version_read(ctl_t *ctl, ctl_credential_t *credential);
+
 int ctl_secret_record_read(ctl_t *ctl, const char *name,
     ctl_secret_t *secret);
 int ctl_account_read(ctl_t *ctl, const char *id, ctl_account_t *account);

@@ -69,6 +69,10 @@ ctl_put_plan(ctl_t *ctl, void *data)
     rc = ctl_credential_read(ctl, put->name, &before);
 
     if (rc == CTL_DONE) {
+        rc = ctl_credential_version_read(ctl, &before);
+    }
+
+    if (rc == CTL_DONE) {
         rc = ctl_secret_record_read(ctl, put->name, &secret);
     }
 

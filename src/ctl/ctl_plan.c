@@ -49,6 +49,15 @@ ctl_plan_credential(ctl_t *ctl, const ctl_credential_t *before,
         ctl_queue(ctl, ctl_words(ctl, "SREM", PINAUD_KEY_CREDENTIALS, name,
                                  NULL));
 
+        /* gateways have seen it, and take no older one of this name */
+
+        if (before->version) {
+            ctl_queue(ctl, ctl_words(ctl, "SET",
+                                     ctl_key(ctl, pinaud_key_version, name),
+                                     ctl_number(ctl, before->version),
+                                     NULL));
+        }
+
         return ctl_change(ctl, "credential", name, NULL, "deleted");
     }
 
@@ -80,7 +89,7 @@ ctl_plan_credential(ctl_t *ctl, const ctl_credential_t *before,
 
     if (!before->exists) {
         ctl_word(ctl, words, "version");
-        ctl_word(ctl, words, "0");
+        ctl_word(ctl, words, ctl_number(ctl, before->version));
         ctl_word(ctl, words, "expires");
         ctl_word(ctl, words, "0");
     }

@@ -33,7 +33,7 @@ static int ctl_policy_state(ctl_t *ctl, void *data);
 static int ctl_policy_apply_plan(ctl_t *ctl, void *data);
 static int ctl_policy_diff_plan(ctl_t *ctl, void *data);
 static int ctl_policy_check(ctl_t *ctl, ctl_policy_state_t *state);
-static void ctl_policy_plan_credentials(ctl_t *ctl,
+static int ctl_policy_plan_credentials(ctl_t *ctl,
     ctl_policy_state_t *state);
 static int ctl_policy_plan_accounts(ctl_t *ctl, ctl_policy_state_t *state);
 static void ctl_policy_keep_teams(ctl_t *ctl, ctl_policy_state_t *state,
@@ -214,7 +214,10 @@ ctl_policy_apply_plan(ctl_t *ctl, void *data)
     }
 
     if (rc == CTL_DONE) {
-        ctl_policy_plan_credentials(ctl, data);
+        rc = ctl_policy_plan_credentials(ctl, data);
+    }
+
+    if (rc == CTL_DONE) {
         rc = ctl_policy_plan_accounts(ctl, data);
     }
 
@@ -274,7 +277,7 @@ ctl_policy_check(ctl_t *ctl, ctl_policy_state_t *state)
 }
 
 
-static void
+static int
 ctl_policy_plan_credentials(ctl_t *ctl, ctl_policy_state_t *state)
 {
     unsigned           i;
@@ -292,6 +295,10 @@ ctl_policy_plan_credentials(ctl_t *ctl, ctl_policy_state_t *state)
         } else {
             memset(&before, 0, sizeof(ctl_credential_t));
             before.name = wanted->name;
+
+            if (ctl_credential_version_read(ctl, &before) != CTL_DONE) {
+                return CTL_STORE;
+            }
         }
 
         after = before;
@@ -301,6 +308,8 @@ ctl_policy_plan_credentials(ctl_t *ctl, ctl_policy_state_t *state)
 
         ctl_plan_credential(ctl, &before, &after);
     }
+
+    return CTL_DONE;
 }
 
 

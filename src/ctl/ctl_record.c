@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "ctl.h"
+#include "ctl_store.h"
 
 
 static int ctl_record_hash(ctl_t *ctl, const char *key, redisReply **hash);
@@ -18,6 +18,7 @@ static const char *ctl_record_shown(ctl_t *ctl, const redisReply *hash,
     const char *name);
 static int ctl_record_number(const char *key, const redisReply *hash,
     const char *name, uint64_t *value);
+static int ctl_record_digits(const char *text, uint64_t *value);
 static int ctl_record_limits(const char *key, const redisReply *hash,
     const char *name, pinaud_limits_t *limits);
 static int ctl_record_state(const char *key, const redisReply *hash,
@@ -76,6 +77,36 @@ ctl_credential_read(ctl_t *ctl, const char *name,
     }
 
     return CTL_DONE;
+}
+
+
+int
+ctl_credential_version_read(ctl_t *ctl, ctl_credential_t *credential)
+{
+    const char  *key;
+    redisReply  *reply;
+
+    if (credential->exists) {
+        return CTL_DONE;
+    }
+
+    key = ctl_key(ctl, pinaud_key_version, credential->name);
+    reply = ctl_ask(ctl, ctl_words(ctl, "GET", key, NULL), CTL_ANY);
+
+    if (reply == NULL) {
+        return CTL_STORE;
+    }
+
+    if (reply->type == REDIS_REPLY_NIL) {
+        return CTL_DONE;
+    }
+
+    if (reply->type != REDIS_REPLY_STRING) {
+        return ctl_record_bad(key, "type");
+    }
+
+    return ctl_record_digits(reply->str, &credential->version) == 0
+           ? CTL_DONE : ctl_record_bad(key, "version");
 }
 
 
@@ -424,13 +455,21 @@ ctl_record_number(const char *key, const redisReply *hash, const char *name,
         return CTL_DONE;
     }
 
+    return ctl_record_digits(text, value) == 0 ? CTL_DONE
+                                               : ctl_record_bad(key, name);
+}
+
+
+static int
+ctl_record_digits(const char *text, uint64_t *value)
+{
     if (strlen(text) > 18 || strspn(text, "0123456789") != strlen(text)) {
-        return ctl_record_bad(key, name);
+        return -1;
     }
 
     *value = strtoull(text, NULL, 10);
 
-    return CTL_DONE;
+    return 0;
 }
 
 

@@ -704,6 +704,9 @@ typedef struct {
     redisReply                   *sealed;
     ngx_buf_t                    *token;   /* opened for the first who needed
                                               it */
+    uint64_t                      used;    /* version, the newest so far */
+    unsigned                      older:1; /* than that, which is still good */
+    unsigned                      newer:1;
 } ngx_pinaud_reply_t;
 
 /* Reads a reply, to which the result refers. NGX_ERROR: not understood. */
@@ -717,6 +720,15 @@ ngx_uint_t ngx_pinaud_verdict_buckets(ngx_pinaud_reply_t *reply,
 /* Makes it the verdict of the i-th of those who asked. */
 void ngx_pinaud_verdict_apply(ngx_pinaud_record_t *record,
     ngx_pinaud_reply_t *reply, ngx_uint_t i);
+
+/*
+ * Compares a reply's version with what was used: sets what it says of that, and
+ * logs that it is older. And remembers it, once its token was opened.
+ */
+void ngx_pinaud_version_check(ngx_pinaud_main_conf_t *pmcf,
+    ngx_pinaud_policy_t *policy, ngx_pinaud_reply_t *reply);
+void ngx_pinaud_version_used(ngx_pinaud_main_conf_t *pmcf,
+    ngx_pinaud_policy_t *policy, ngx_pinaud_reply_t *reply);
 
 /* Opens a sealed token, of record->version, for the record. */
 ngx_int_t ngx_pinaud_verdict_token(ngx_pinaud_record_t *record,
@@ -973,6 +985,10 @@ typedef enum {
     NGX_PINAUD_FACT_COOLDOWN,              /* when it ends, s */
     NGX_PINAUD_FACT_WRITES_WORKED,         /* the newest version that did */
     NGX_PINAUD_FACT_READS_WORKED,
+    NGX_PINAUD_FACT_USED,                  /* the newest version used at all */
+    NGX_PINAUD_FACT_USED_EXPIRES,          /* when it does, s */
+    NGX_PINAUD_FACT_USED_AT,               /* first, in ms by Redis's clock */
+    NGX_PINAUD_FACT_OLDER,                 /* 1 + the version that was told of */
     NGX_PINAUD_FACTS
 } ngx_pinaud_fact_e;
 

@@ -340,6 +340,10 @@ ngx_pinaud_ask_reply(ngx_pinaud_call_t *call, redisReply *from)
                               + (reply.limits[0].reset + 999) / 1000);
     }
 
+    if (reply.sealed->len) {
+        ngx_pinaud_version_check(ask->conf, ask->policy, &reply);
+    }
+
     ngx_pinaud_ask_apply(ask, &reply);
     ngx_pinaud_ask_free(ask);
 }
@@ -357,7 +361,9 @@ ngx_pinaud_ask_apply(ngx_pinaud_ask_t *ask, ngx_pinaud_reply_t *reply)
     ngx_pinaud_asker_t   *asker;
     ngx_pinaud_record_t  *record;
 
-    if (reply->admitted && ask->mode == NGX_PINAUD_CHARGE_WRITE) {
+    if (reply->admitted && ask->mode == NGX_PINAUD_CHARGE_WRITE
+        && !reply->older)
+    {
         ngx_pinaud_outage_admitted(ask->conf, ask->policy, reply);
     }
 
@@ -373,6 +379,10 @@ ngx_pinaud_ask_apply(ngx_pinaud_ask_t *ask, ngx_pinaud_reply_t *reply)
                                                                ask->policy, i);
             ngx_pinaud_refund(ask->conf, ask->policy, &asker->charge);
         }
+    }
+
+    if (reply->newer && reply->token) {
+        ngx_pinaud_version_used(ask->conf, ask->policy, reply);
     }
 
     for (i = 0; i < ask->count; i++) {

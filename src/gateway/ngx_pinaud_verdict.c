@@ -77,6 +77,9 @@ ngx_pinaud_verdict_read(redisReply *from, ngx_pinaud_reply_t *reply)
     reply->admitted = from->element[2]->integer;
     reply->reserved = from->element[3]->integer;
     reply->token = NULL;
+    reply->used = 0;
+    reply->older = 0;
+    reply->newer = 0;
 
     return ngx_pinaud_verdict_limits(reply, p, last);
 }
@@ -191,7 +194,7 @@ ngx_pinaud_verdict_apply(ngx_pinaud_record_t *record,
                                                             record->policy, i);
     }
 
-    if (ngx_pinaud_verdict_share(record, reply) != NGX_OK) {
+    if (reply->older || ngx_pinaud_verdict_share(record, reply) != NGX_OK) {
 
         /* its charge is given back: what the limits tell is not so */
 

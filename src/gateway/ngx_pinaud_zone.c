@@ -35,8 +35,6 @@ typedef struct {
 static ngx_int_t ngx_pinaud_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 static void ngx_pinaud_zone_add_named(ngx_pinaud_zone_t *zone,
     ngx_pinaud_count_t *table, ngx_uint_t n, const char *name);
-static ngx_pinaud_credential_t *ngx_pinaud_zone_credential(
-    ngx_pinaud_zone_t *zone, ngx_str_t *name);
 static ngx_pinaud_named_t *ngx_pinaud_named(ngx_pinaud_zone_t *zone,
     ngx_pinaud_table_t *table, u_char *name, size_t len);
 static ngx_pinaud_named_t *ngx_pinaud_named_find(ngx_pinaud_table_t *table,
@@ -342,7 +340,7 @@ ngx_pinaud_zone_fact(ngx_pinaud_zone_t *zone, ngx_str_t *name,
 }
 
 
-static ngx_pinaud_credential_t *
+ngx_pinaud_credential_t *
 ngx_pinaud_zone_credential(ngx_pinaud_zone_t *zone, ngx_str_t *name)
 {
     ngx_pinaud_table_t  table;

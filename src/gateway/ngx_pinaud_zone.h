@@ -95,6 +95,10 @@ ngx_pinaud_counters_t *ngx_pinaud_zone_copy(ngx_pinaud_zone_t *zone,
  */
 ngx_uint_t ngx_pinaud_zone_up(ngx_pinaud_zone_t *zone);
 
+/* What is known of a credential, made if nothing is; NULL: no room. */
+ngx_pinaud_credential_t *ngx_pinaud_zone_credential(ngx_pinaud_zone_t *zone,
+    ngx_str_t *name);
+
 /* Whether a credential is in use, so that what is known of it counts. */
 ngx_uint_t ngx_pinaud_zone_in_use(ngx_pinaud_credential_t *credential);
 

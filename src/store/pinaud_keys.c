@@ -91,6 +91,13 @@ pinaud_key_writes(char *to, const char *name, size_t len)
 
 
 size_t
+pinaud_key_version(char *to, const char *name, size_t len)
+{
+    return pinaud_key_tagged(to, "pinaud:version:{", name, len);
+}
+
+
+size_t
 pinaud_key_cooldown(char *to, const char *name, size_t len)
 {
     return pinaud_key_tagged(to, "pinaud:cooldown:{", name, len);

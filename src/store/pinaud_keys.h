@@ -51,6 +51,9 @@ size_t pinaud_key_team_bucket(char *to, const char *name, size_t len,
     const char *account, size_t account_len, const char *team,
     size_t team_len);
 
+/* pinaud:version:{NAME}  string: of the last token of what was deleted */
+size_t pinaud_key_version(char *to, const char *name, size_t len);
+
 /* pinaud:cooldown:{NAME}  hash: until when Pinterest wants no calls */
 size_t pinaud_key_cooldown(char *to, const char *name, size_t len);
 

@@ -106,6 +106,7 @@ keys(void **state)
     check(pinaud_key_secret(key, "mainXX", 4), "pinaud:secret:{main}");
     check(pinaud_key_calls(key, "mainXX", 4), "pinaud:calls:{main}");
     check(pinaud_key_writes(key, "mainXX", 4), "pinaud:writes:{main}");
+    check(pinaud_key_version(key, "mainXX", 4), "pinaud:version:{main}");
     check(pinaud_key_cooldown(key, "mainXX", 4), "pinaud:cooldown:{main}");
     check(pinaud_key_credential_accounts(key, "mainXX", 4),
           "pinaud:accounts:{main}");
