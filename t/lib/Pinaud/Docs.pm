@@ -110,7 +110,7 @@ sub pattern {
     my $format = shift;
 
     my $text = join '.+?', map { quotemeta }
-        split /%\*?\d*(?:V|s|ui|uz|ud|d|z|O|i|L)/, $format, -1;
+        split /%\*?\d*(?:V|s|ui|uz|ud|uL|d|z|O|i|L)/, $format, -1;
 
     return qr/^$text$/;
 }
