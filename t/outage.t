@@ -132,4 +132,18 @@ $gw->sim->accept;
 created create(), 'and may be spent';
 is metric('allowance_requests'), 4, 'once';
 
+# so does one whose token Pinterest refuses; that a newer one is wanted is told
+# when Redis is back
+
+$gw->sim->fault(kind => 'unauthorized');
+refused create(), 'credential-unavailable', 'a token that is refused',
+    retry => 'true';
+is metric('allowance_requests'), 4, 'the unit is back again';
+$gw->redis->start;
+my $wanted;
+ok wait_until(sub { $wanted = eval {
+    $gw->redis->cmd('HGET', 'pinaud:wanted', 'main') } }, 5),
+    'a newer token is wanted';
+is $wanted, '1 worked', 'than the one that was refused';
+
 finish();

@@ -438,6 +438,7 @@ revoke();
 $r = post($loops, $path, body(), @growth);
 refused $r, 'credential-unavailable', 'no waiting', retry => 'true';
 early $r, 'no waiting';
+is $r->header('RateLimit'), undef, 'no waiting: limits that were given back';
 wanted_is "$version worked", 'no waiting';
 used_is $used, 'no waiting: not charged';
 renew();
@@ -466,6 +467,12 @@ for my $protocol ('HTTP/1.1', $h2 ? 'HTTP/2' : ()) {
     is scalar($gw->arrived), 1, "expired, $protocol: sent once";
     used_is ++$used, "expired, $protocol: charged once";
 }
+
+expire();
+$answer = begin($gw, 'HTTP/1.1', body(), headers => ['Pinaud-Dry-Run: ?1']);
+wanted_is "$version expired", 'expired, a dry run';
+renew();
+is $answer->()->json->{would}, 'forwarded', 'expired, a dry run: it waits, too';
 
 expire();
 $r = post($short, $path, body(), @growth);

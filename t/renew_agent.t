@@ -17,6 +17,7 @@ use Pinaud::Agents;
 use Pinaud::Check;
 use Pinaud::Gateway;
 use Pinaud::HTTP;
+use Pinaud::HTTP2;
 use Pinaud::Nginx;
 use Pinaud::Process;
 use Test::More;
@@ -109,15 +110,46 @@ diag sprintf '%d requests in %.1f s, %d HSET', REQUESTS, $took, $told;
 # a worker tells once a second for writes, the agents' scripts write records
 cmp_ok $told, '<=', 10 + 2 * (1 + $took), 'Redis was told no more than needed';
 
-is scalar($gw->sim->audiences), REQUESTS + 1, 'each made one audience';
+my $made = REQUESTS + 1;
+is scalar($gw->sim->audiences), $made, 'each made one audience';
 my @refused = grep { $_->{status} == 401 } $gw->sim->requests($path);
 cmp_ok scalar @refused, '>', REQUESTS / 2, 'many met the 401';
 is scalar(grep { index($_->{head}, $token) < 0 } @refused), 0,
     'none of them with the newer token';
-ok wait_until(sub { used() == REQUESTS + 1 }, 5), 'each was charged once'
+ok wait_until(sub { used() == $made }, 5), 'each was charged once'
     or diag used();
 ok wait_until(sub { !defined $gw->redis->cmd('HGET', 'pinaud:wanted', 'main') },
     3), 'nothing is wanted any more';
+
+
+# many on one connection of HTTP/2, of which some leave
+
+SKIP: {
+    skip 'nginx without HTTP/2', 3 if !Pinaud::Nginx->has('http_v2_module');
+
+    my $c = Pinaud::HTTP2->connect($gw, timeout => 20);
+    $_->pause for @agents;
+    $gw->sim->revoke($fleet->token('main'));
+
+    my @streams = map { $c->open('POST', $path, body => $body, @growth) }
+        1 .. 60;
+    ok wait_until(sub { $gw->redis->cmd('HGET', 'pinaud:wanted', 'main') }, 5),
+        'HTTP/2: a newer token is wanted';
+
+    $c->reset($_) for @streams[0 .. 19];
+    $_->resume for @agents;
+
+    my %status;
+    $status{ $c->response($_)->{status} }++ for @streams[20 .. 59];
+    is_deeply \%status, { 200 => 40 }, 'HTTP/2: who stays gets through'
+        or diag explain \%status;
+    $c->close;
+
+    $made += 40;
+    $version++;
+    ok wait_until(sub { used() == $made }, 5), 'HTTP/2: each charged once'
+        or diag used();
+}
 
 
 # an expired one: it is not sent, nor is anything charged before there is a
@@ -128,7 +160,7 @@ $gw->sim->forget;
 created post($gw, $path, $body, @growth), 'a token that is expired';
 is scalar($gw->sim->requests($path)), 1, 'was not sent';
 is version(), $version + 2, 'there is a newer one';
-ok wait_until(sub { used() == REQUESTS + 2 }, 3), 'charged once' or diag used();
+ok wait_until(sub { used() == $made + 1 }, 3), 'charged once' or diag used();
 
 
 # the refresh token is dead, too: a person must act
