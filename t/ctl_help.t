@@ -161,7 +161,7 @@ my @urls = (
     ['localhost', qr/--redis: a store's URL is redis:/],
     ['redis://u:hunter2@h', qr/\A(?!.*hunter2).*a password in the URL is refused/s],
     ['redis://h foo=bar', qr/a store's URL is redis:/],
-    ['redis://h mode=cluster', qr/does not reach Redis in a cluster/],
+    ['redis://h/1 mode=cluster', qr/takes no database in a cluster/],
     ['redis://a mode=sentinel', qr/with "mode=sentinel" needs "master=NAME"/],
     ['redis://u@a redis://b mode=sentinel master=m', qr/takes the same user and database/],
     ['redis://a redis://b', qr/with several URLs needs "mode=/],

@@ -169,12 +169,14 @@ ok $second->cmd('EXISTS', 'pinaud:account:1'), 'after it: on the new master';
 
 # the master dies
 
+delete $_->{client} for @nodes;
 wait_until(sub { $second->cmd('INFO', 'replication') =~ /connected_slaves:1/ }, 10);
 $second->kill;
 my $begun = time();
 ok wait_until(sub { $ctl->run(qw(account put 2 --credential main))->{exit} == 0 }, 20),
     'the master dies: the other is found';
 note sprintf '%.1f s', time() - $begun;
+delete $nodes[0]{client};
 ok $nodes[0]->cmd('EXISTS', 'pinaud:account:2'), 'it has what was put';
 
 done_testing;

@@ -41,6 +41,7 @@ typedef struct ctl_block_s     ctl_block_t;
 typedef struct ctl_words_s     ctl_words_t;
 typedef struct ctl_store_s     ctl_store_t;
 typedef struct ctl_move_s      ctl_move_t;
+typedef struct ctl_guard_s     ctl_guard_t;
 typedef struct ctl_change_s    ctl_change_t;
 typedef struct ctl_table_s     ctl_table_t;
 typedef struct ctl_account_s   ctl_account_t;
@@ -96,6 +97,7 @@ struct ctl_s {
     ctl_words_t          *queue;
     ctl_words_t         **queue_last;
     ctl_move_t           *moves;
+    ctl_guard_t          *guards;      /* of a cluster */
     ctl_change_t         *changes;
     ctl_change_t        **changes_last;
 };
@@ -283,6 +285,7 @@ int ctl_store_time_ms(ctl_t *ctl, uint64_t *now);
 int ctl_transact(ctl_t *ctl, int (*plan)(ctl_t *ctl, void *data), void *data);
 
 int ctl_watch(ctl_t *ctl, const char *key);
+int ctl_watch_keys(ctl_t *ctl, const char **keys, unsigned n);
 void ctl_queue(ctl_t *ctl, ctl_words_t *words);
 
 /* Forgets all commands, for a plan that is only told. */

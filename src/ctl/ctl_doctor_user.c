@@ -47,7 +47,7 @@ ctl_doctor_default(ctl_doctor_t *doctor)
     const char           *cure;
     const pinaud_url_t   *url;
 
-    url = &doctor->ctl->store->link.url;
+    url = &doctor->ctl->store->link->url;
     cure = "conf/redis-acl.conf, which switches the default user off";
     rc = ctl_doctor_default_open(doctor->ctl);
 
@@ -86,7 +86,7 @@ ctl_doctor_default_open(const ctl_t *ctl)
     const ctl_store_t  *store;
 
     store = ctl->store;
-    rc = ctl_link_open(&link, &store->link.url, store->link.tls);
+    rc = ctl_link_open(&link, &store->link->url, store->link->tls);
     reply = NULL;
 
     if (rc == 0 && ctl_link_send(&link, 1, words, lens) == 0) {

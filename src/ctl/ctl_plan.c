@@ -94,9 +94,9 @@ ctl_plan_credential(ctl_t *ctl, const ctl_credential_t *before,
         ctl_word(ctl, words, "0");
     }
 
-    ctl_queue(ctl, words);
     ctl_queue(ctl, ctl_words(ctl, "SADD", PINAUD_KEY_CREDENTIALS, name,
                              NULL));
+    ctl_queue(ctl, words);
 
     return change;
 }

@@ -65,11 +65,6 @@ ctl_reach_words(ctl_t *ctl, pinaud_reach_t *reach)
         return ctl_fail(CTL_USAGE, "--redis: %s", error);
     }
 
-    if (reach->mode == PINAUD_REACH_CLUSTER) {
-        return ctl_fail(CTL_USAGE, "--redis: this version does not reach "
-                        "Redis in a cluster yet");
-    }
-
     return CTL_DONE;
 }
 

@@ -88,8 +88,8 @@ ctl_sentinel_follow(ctl_t *ctl, const pinaud_url_t *sentinel,
     ctl_link_close(&link);
 
     if (rc == 0) {
-        ctl_link_close(&store->link);
-        rc = ctl_store_connect(ctl, &store->link, &master, &store->password,
+        ctl_link_close(store->link);
+        rc = ctl_store_connect(ctl, store->link, &master, &store->password,
                                why);
     }
 
@@ -154,7 +154,7 @@ ctl_sentinel_role(ctl_t *ctl, const char **why)
     ctl_link_t        *link;
     const redisReply  *reply;
 
-    link = &ctl->store->link;
+    link = ctl->store->link;
     reply = ctl_store_talk(ctl, link, ctl_words(ctl, "ROLE", NULL),
                            REDIS_REPLY_ARRAY, why);
 

@@ -11,7 +11,6 @@
 #include "ctl.h"
 
 
-static int ctl_watch_all(ctl_t *ctl, const char **keys, unsigned n);
 static int ctl_text_compare(const void *one, const void *two);
 
 
@@ -81,7 +80,7 @@ ctl_credentials_read(ctl_t *ctl, int watch, ctl_credential_t **all,
         keys[i] = ctl_key(ctl, pinaud_key_credential, names[i]);
     }
 
-    if (watch && ctl_watch_all(ctl, keys, found) != CTL_DONE) {
+    if (watch && ctl_watch_keys(ctl, keys, found) != CTL_DONE) {
         return CTL_STORE;
     }
 
@@ -126,7 +125,7 @@ ctl_accounts_read(ctl_t *ctl, int watch, ctl_account_t **all, unsigned *n)
         keys[i] = ctl_key(ctl, pinaud_key_account, ids[i]);
     }
 
-    if (watch && ctl_watch_all(ctl, keys, found) != CTL_DONE) {
+    if (watch && ctl_watch_keys(ctl, keys, found) != CTL_DONE) {
         return CTL_STORE;
     }
 
@@ -141,26 +140,6 @@ ctl_accounts_read(ctl_t *ctl, int watch, ctl_account_t **all, unsigned *n)
     }
 
     return CTL_DONE;
-}
-
-
-static int
-ctl_watch_all(ctl_t *ctl, const char **keys, unsigned n)
-{
-    unsigned      i;
-    ctl_words_t  *words;
-
-    if (n == 0) {
-        return CTL_DONE;
-    }
-
-    words = ctl_words(ctl, "WATCH", NULL);
-
-    for (i = 0; i < n; i++) {
-        ctl_word(ctl, words, keys[i]);
-    }
-
-    return ctl_ask(ctl, words, REDIS_REPLY_STATUS) ? CTL_DONE : CTL_STORE;
 }
 
 

@@ -16,17 +16,16 @@
 #define CTL_STORE_CODE  24             /* the first word of an error */
 
 
-static const char *ctl_store_refusal(ctl_t *ctl, const char *name,
-    const ctl_words_t *words, const redisReply *reply);
 static const char *ctl_store_hint(const char *code);
 
 
 int
 ctl_store_open(ctl_t *ctl)
 {
-    int            rc;
-    const char    *why;
-    ctl_store_t   *store;
+    int           rc;
+    ctl_node_t   *node;
+    const char   *why;
+    ctl_store_t  *store;
 
     store = calloc(1, sizeof(ctl_store_t));
 
@@ -34,7 +33,6 @@ ctl_store_open(ctl_t *ctl)
         return ctl_fail(CTL_STORE, "out of memory");
     }
 
-    store->link.fd = -1;
     ctl->store = store;
 
     rc = ctl_reach_read(ctl, store);
@@ -43,15 +41,28 @@ ctl_store_open(ctl_t *ctl)
         return rc;
     }
 
-    if (store->reach.mode == PINAUD_REACH_SENTINEL) {
-        rc = ctl_sentinel_open(ctl, &why);
+    node = ctl_store_node(store, &store->reach.urls[0]);
 
-    } else {
-        rc = ctl_store_connect(ctl, &store->link, &store->reach.urls[0],
-                               &store->password, &why);
+    if (node == NULL) {
+        return ctl_fail(CTL_STORE, "out of memory");
     }
 
-    ctl->redis_name = store->link.name;
+    ctl_store_on(ctl, &node->link);
+
+    switch (store->reach.mode) {
+
+    case PINAUD_REACH_SENTINEL:
+        rc = ctl_sentinel_open(ctl, &why);
+        break;
+
+    case PINAUD_REACH_CLUSTER:
+        rc = ctl_cluster_open(ctl, &why);
+        break;
+
+    default:
+        rc = ctl_store_connect(ctl, store->link, &store->reach.urls[0],
+                               &store->password, &why);
+    }
 
     return (rc == 0) ? CTL_DONE : ctl_fail(CTL_STORE, "%s", why);
 }
@@ -60,19 +71,63 @@ ctl_store_open(ctl_t *ctl)
 void
 ctl_store_close(ctl_t *ctl)
 {
+    ctl_node_t   *next, *node;
     ctl_store_t  *store;
 
     store = ctl->store;
 
-    if (store) {
-        ctl_link_close(&store->link);
-        ctl_tls_free(&store->tls);
-        OPENSSL_cleanse(store, sizeof(ctl_store_t));
-        free(store);
-
-        ctl->store = NULL;
-        ctl->redis_name = NULL;
+    if (store == NULL) {
+        return;
     }
+
+    for (node = store->nodes; node; node = next) {
+        next = node->next;
+        ctl_link_close(&node->link);
+        free(node);
+    }
+
+    free(store->slots);
+    ctl_tls_free(&store->tls);
+    OPENSSL_cleanse(store, sizeof(ctl_store_t));
+    free(store);
+
+    ctl->store = NULL;
+    ctl->redis_name = NULL;
+}
+
+
+ctl_node_t *
+ctl_store_node(ctl_store_t *store, const pinaud_url_t *url)
+{
+    ctl_node_t  *node, **last;
+
+    for (last = &store->nodes; *last; last = &(*last)->next) {
+        node = *last;
+
+        if (node->link.url.port == url->port
+            && strcmp(node->link.url.host, url->host) == 0)
+        {
+            return node;
+        }
+    }
+
+    node = calloc(1, sizeof(ctl_node_t));
+
+    if (node != NULL) {
+        node->link.fd = -1;
+        node->link.url = *url;
+        *last = node;
+    }
+
+    return node;
+}
+
+
+void
+ctl_store_on(ctl_t *ctl, ctl_link_t *link)
+{
+    ctl->store->link = link;
+    ctl->redis_name = link->name;
 }
 
 
@@ -177,10 +232,13 @@ ctl_word_bytes(ctl_t *ctl, ctl_words_t *words, const void *bytes, size_t len)
 redisReply *
 ctl_ask(ctl_t *ctl, ctl_words_t *words, int type)
 {
+    int          lost;
     redisReply  *reply;
     const char  *why;
 
-    reply = ctl_store_talk(ctl, &ctl->store->link, words, type, &why);
+    reply = ctl_store_clustered(ctl->store)
+            ? ctl_cluster_talk(ctl, words, type, &why, &lost)
+            : ctl_store_talk(ctl, ctl->store->link, words, type, &why);
 
     if (reply == NULL) {
         ctl_fail(CTL_STORE, "%s", why);
@@ -223,7 +281,7 @@ ctl_store_talk(ctl_t *ctl, ctl_link_t *link, const ctl_words_t *words,
 int
 ctl_store_send(ctl_t *ctl, const ctl_words_t *words)
 {
-    if (ctl_link_send(&ctl->store->link, words->argc, words->argv,
+    if (ctl_link_send(ctl->store->link, words->argc, words->argv,
                       words->lens)
         != 0)
     {
@@ -239,7 +297,7 @@ ctl_store_receive(ctl_t *ctl)
 {
     redisReply  *reply;
 
-    reply = ctl_link_receive(&ctl->store->link);
+    reply = ctl_link_receive(ctl->store->link);
 
     if (reply == NULL) {
         ctl_store_lost(ctl);
@@ -264,7 +322,7 @@ ctl_store_refused(ctl_t *ctl, const ctl_words_t *words,
  * or is whatever a server says.
  */
 
-static const char *
+const char *
 ctl_store_refusal(ctl_t *ctl, const char *name, const ctl_words_t *words,
     const redisReply *reply)
 {
@@ -340,7 +398,7 @@ int
 ctl_store_lost(ctl_t *ctl)
 {
     return ctl_fail(CTL_STORE, "Redis at %s: %s", ctl->redis_name,
-                    ctl->store->link.error);
+                    ctl->store->link->error);
 }
 
 

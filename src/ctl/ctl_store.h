@@ -29,6 +29,16 @@ typedef struct {
 } ctl_password_t;
 
 
+/* A server: the only one, or one of a cluster. */
+
+typedef struct ctl_node_s  ctl_node_t;
+
+struct ctl_node_s {
+    ctl_node_t       *next;
+    ctl_link_t        link;            /* its fd is -1: not connected */
+};
+
+
 /* It outlives what a command's pool holds. */
 
 struct ctl_store_s {
@@ -36,8 +46,15 @@ struct ctl_store_s {
     ctl_tls_t         tls;             /* with rediss:// */
     ctl_password_t    password;
     ctl_password_t    sentinel_password;
-    ctl_link_t        link;
+    ctl_node_t       *nodes;
+    ctl_node_t      **slots;           /* of a cluster: who has which; NULL:
+                                          not known */
+    ctl_link_t       *link;            /* to who was asked last */
 };
+
+
+#define ctl_store_clustered(store)                                           \
+    ((store)->reach.mode == PINAUD_REACH_CLUSTER)
 
 
 /* ctl_store.c */
@@ -48,6 +65,10 @@ redisReply *ctl_store_receive(ctl_t *ctl);
 /* Tells of an error, or of an answer of another form than the command has. */
 int ctl_store_refused(ctl_t *ctl, const ctl_words_t *words,
     const redisReply *reply);
+
+/* The same as text. */
+const char *ctl_store_refusal(ctl_t *ctl, const char *name,
+    const ctl_words_t *words, const redisReply *reply);
 
 /* Tells that the connection failed, and why. */
 int ctl_store_lost(ctl_t *ctl);
@@ -66,6 +87,13 @@ redisReply *ctl_store_talk(ctl_t *ctl, ctl_link_t *link,
     const ctl_words_t *words, int type, const char **why);
 
 
+/* The node at that address, which may be a new one; NULL: no memory. */
+ctl_node_t *ctl_store_node(ctl_store_t *store, const pinaud_url_t *url);
+
+/* Who answered last, for messages. */
+void ctl_store_on(ctl_t *ctl, ctl_link_t *link);
+
+
 /* ctl_reach.c */
 
 /* Reads the settings that tell where the store is and who we are. */
@@ -76,6 +104,35 @@ int ctl_reach_read(ctl_t *ctl, ctl_store_t *store);
 
 /* Connects to the master that the sentinels tell. Returns as connect. */
 int ctl_sentinel_open(ctl_t *ctl, const char **why);
+
+
+/* ctl_cluster.c */
+
+/* Learns who has which slots. Returns as connect. */
+int ctl_cluster_open(ctl_t *ctl, const char **why);
+
+/*
+ * Asks who has the slot of the command's key, wherever that leads; of a
+ * command without a key who was asked last. Where the command was sent and no
+ * answer came, *lost is set.
+ */
+redisReply *ctl_cluster_talk(ctl_t *ctl, const ctl_words_t *words, int type,
+    const char **why, int *lost);
+
+
+/* ctl_change_slots.c */
+
+/* The same as a transaction, but slot by slot. Both return exit codes. */
+int ctl_slots_watch(ctl_t *ctl, const char *key);
+int ctl_slots_exec(ctl_t *ctl);
+
+
+/* ctl_transaction.c */
+
+#define CTL_AGAIN  (-1)                /* somebody was faster */
+
+/* Tells that the outcome is not known; why was told before. */
+int ctl_exec_unknown(void);
 
 
 #endif /* _CTL_STORE_H_INCLUDED_ */

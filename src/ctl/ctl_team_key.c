@@ -171,6 +171,9 @@ ctl_team_key_create_plan(ctl_t *ctl, void *data)
 {
     ctl_new_key_t  *new_key = data;
 
+    ctl_queue(ctl, ctl_words(ctl, "SADD", PINAUD_KEY_TEAM_KEYS, new_key->hex,
+                             NULL));
+
     ctl_queue(ctl, ctl_words(ctl, "HSET",
                              ctl_key(ctl, pinaud_key_team_key, new_key->hex),
                              "format", PINAUD_RECORD_FORMAT,
@@ -178,9 +181,6 @@ ctl_team_key_create_plan(ctl_t *ctl, void *data)
                              "prefix", new_key->prefix,
                              "created", new_key->created,
                              "mac", new_key->mac, NULL));
-
-    ctl_queue(ctl, ctl_words(ctl, "SADD", PINAUD_KEY_TEAM_KEYS, new_key->hex,
-                             NULL));
 
     return CTL_DONE;
 }

@@ -16,7 +16,6 @@
 
 
 #define CTL_TRANSACT_TRIES  20
-#define CTL_AGAIN           (-1)
 
 
 struct ctl_move_s {
@@ -31,7 +30,6 @@ static ctl_words_t *ctl_move_words(ctl_t *ctl, const char *script,
 static int ctl_move(ctl_t *ctl, ctl_move_t *move);
 static int ctl_exec(ctl_t *ctl);
 static int ctl_exec_replies(ctl_t *ctl, const ctl_words_t *words);
-static int ctl_exec_unknown(void);
 static void ctl_pause(void);
 
 
@@ -46,6 +44,7 @@ ctl_transact(ctl_t *ctl, int (*plan)(ctl_t *ctl, void *data), void *data)
         ctl->queue = NULL;
         ctl->queue_last = &ctl->queue;
         ctl->moves = NULL;
+        ctl->guards = NULL;
         ctl->changes = NULL;
         ctl->changes_last = &ctl->changes;
 
@@ -56,7 +55,8 @@ ctl_transact(ctl_t *ctl, int (*plan)(ctl_t *ctl, void *data), void *data)
         }
 
         if (rc == CTL_DONE) {
-            rc = ctl_exec(ctl);
+            rc = ctl_store_clustered(ctl->store) ? ctl_slots_exec(ctl)
+                                                 : ctl_exec(ctl);
         }
 
         if (rc != CTL_AGAIN) {
@@ -74,9 +74,35 @@ ctl_transact(ctl_t *ctl, int (*plan)(ctl_t *ctl, void *data), void *data)
 int
 ctl_watch(ctl_t *ctl, const char *key)
 {
+    return ctl_watch_keys(ctl, &key, 1);
+}
+
+
+int
+ctl_watch_keys(ctl_t *ctl, const char **keys, unsigned n)
+{
+    unsigned      i;
     ctl_words_t  *words;
 
-    words = ctl_words(ctl, "WATCH", key, NULL);
+    if (ctl_store_clustered(ctl->store)) {
+        for (i = 0; i < n; i++) {
+            if (ctl_slots_watch(ctl, keys[i]) != CTL_DONE) {
+                return CTL_STORE;
+            }
+        }
+
+        return CTL_DONE;
+    }
+
+    if (n == 0) {
+        return CTL_DONE;
+    }
+
+    words = ctl_words(ctl, "WATCH", NULL);
+
+    for (i = 0; i < n; i++) {
+        ctl_word(ctl, words, keys[i]);
+    }
 
     return ctl_ask(ctl, words, REDIS_REPLY_STATUS) ? CTL_DONE : CTL_STORE;
 }
@@ -278,9 +304,7 @@ ctl_exec_replies(ctl_t *ctl, const ctl_words_t *words)
 }
 
 
-/* Why was told before. */
-
-static int
+int
 ctl_exec_unknown(void)
 {
     return ctl_fail(CTL_STORE, "it is not known whether the change was made: "

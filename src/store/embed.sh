@@ -18,7 +18,14 @@ literal() {
         [ "$name" = ring ] && continue
         echo
         echo "static const char  pinaud_script_${name}[] ="
-        literal "$dir/ring.lua" "$script"
+
+        case $name in
+        guard|change)
+            literal "$script" ;;
+        *)
+            literal "$dir/ring.lua" "$script" ;;
+        esac
+
         echo "    ;"
     done
 } > "$out.tmp"

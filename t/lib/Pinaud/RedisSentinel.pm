@@ -144,6 +144,9 @@ sub failover {
     wait_until(sub { ($self->master(5) || 0) != $before }, 20)
         or die "no failover\n";
 
+    # sentinels end the connections of whom they change
+    delete $_->{client} for $self->nodes;
+
     return $self->master;
 }
 
