@@ -15,6 +15,7 @@ use JSON::PP ();
 use Pinaud::Check;
 use Pinaud::Gateway;
 use Pinaud::HTTP;
+use Pinaud::Load;
 use Pinaud::Nginx;
 use Pinaud::Process;
 use Test::More;
@@ -190,9 +191,9 @@ is scalar(grep { index($_->{head}, $late->token) >= 0 }
 
 # new tokens under load
 
-my $load = load();
+my $load = Pinaud::Load->new(4, sub { create()->{status} });
 renew(qw(--expires-in 3600)), sleep 0.1 for 1 .. 15;
-my $result = $load->();
+my $result = $load->end;
 
 cmp_ok $result->{200} // 0, '>', 100, 'enough of them';
 is_deeply [grep { $_ != 200 } keys %$result], [], 'new tokens fail no request'
@@ -226,34 +227,3 @@ $gw->enrol;
 is $redis->cmd('HGET', $key, 'version'), $version + 2, 'with its token';
 
 finish();
-
-
-# Creates, one after another, on connections of its own. Ends when called.
-
-sub load {
-    my $dir = temp_dir('load');
-    my @pids = map { my $n = $_; daemon(sub {
-        my %status;
-
-        while (!-e "$dir/end") {
-            $status{ create()->{status} }++;
-        }
-
-        spew("$dir/$n.part", join ' ', %status);
-        rename "$dir/$n.part", "$dir/$n";
-    }) } 1 .. 4;
-
-    return sub {
-        my %sum;
-
-        spew("$dir/end", '');
-        wait_until(sub { 4 == grep { -e "$dir/$_" } 1 .. 4 }, 15);
-
-        for my $n (1 .. 4) {
-            my %status = split / /, -e "$dir/$n" ? slurp("$dir/$n") : 'lost 1';
-            $sum{$_} += $status{$_} for keys %status;
-        }
-
-        return \%sum;
-    };
-}
