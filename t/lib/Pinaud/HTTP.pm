@@ -187,6 +187,10 @@ sub send {
 
     my $end = time() + $self->{timeout};
 
+    # the next answer has its own
+
+    delete $self->{end};
+
     while (length $bytes) {
         my $n = syswrite $self->{socket}, $bytes;
 
