@@ -576,6 +576,13 @@ ngx_int_t ngx_pinaud_policy_ask(ngx_pinaud_policy_t *policy,
 extern const ngx_pinaud_cache_kind_t  ngx_pinaud_caller_kind;
 
 /*
+ * Reads the key that the request tells into record->team_key, empty if there
+ * is none, and covers it where the client's fields hold it.
+ */
+ngx_int_t ngx_pinaud_caller_key(ngx_pinaud_record_t *record,
+    ngx_http_complex_value_t *cv);
+
+/*
  * Looks up the team of record->team_key. NGX_OK: record->identified; without
  * a team record->verdict tells why. NGX_AGAIN: the request goes on by
  * ngx_pinaud_request_answered(), or with its admission if that has begun; at

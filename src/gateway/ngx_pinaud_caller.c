@@ -37,6 +37,7 @@ static ngx_pinaud_cached_t *ngx_pinaud_caller_get(
     ngx_pinaud_record_t *record);
 static ngx_int_t ngx_pinaud_caller_told(ngx_pinaud_record_t *record,
     ngx_pinaud_cached_t *cached);
+static void ngx_pinaud_caller_hide(ngx_pinaud_record_t *record);
 static ngx_int_t ngx_pinaud_caller_refused(ngx_pinaud_record_t *record,
     ngx_pinaud_verdict_e verdict);
 static const char *ngx_pinaud_caller_reply(ngx_pinaud_cached_t *cached,
@@ -54,6 +55,84 @@ const ngx_pinaud_cache_kind_t  ngx_pinaud_caller_kind = {
     ngx_pinaud_caller_log,
     NULL
 };
+
+
+ngx_int_t
+ngx_pinaud_caller_key(ngx_pinaud_record_t *record,
+    ngx_http_complex_value_t *cv)
+{
+    ngx_str_t            key;
+    ngx_http_request_t  *r;
+
+    r = record->request;
+
+    if (ngx_http_complex_value(r, cv, &key) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (key.len >= 7
+        && ngx_strncasecmp(key.data, (u_char *) "Bearer ", 7) == 0)
+    {
+        key.data += 7;
+        key.len -= 7;
+
+        while (key.len && *key.data == ' ') {
+            key.data++;
+            key.len--;
+        }
+    }
+
+    if (key.len == 0) {
+        return NGX_OK;
+    }
+
+    record->team_key.data = ngx_pstrdup(r->pool, &key);
+    if (record->team_key.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    record->team_key.len = key.len;
+
+    ngx_pinaud_caller_hide(record);
+
+    return NGX_OK;
+}
+
+
+/*
+ * The client's fields are kept until the request's end, and any log format can
+ * tell them: $http_authorization is one that is in use.
+ */
+
+static void
+ngx_pinaud_caller_hide(ngx_pinaud_record_t *record)
+{
+    u_char             *p, *end;
+    ngx_str_t          *key;
+    ngx_table_elt_t    *h;
+    ngx_pinaud_walk_t   walk;
+
+    key = &record->team_key;
+
+    ngx_pinaud_walk(&walk, &record->request->headers_in.headers);
+
+    while ((h = ngx_pinaud_walk_next(&walk)) != NULL) {
+
+        p = h->value.data;
+        end = p + h->value.len;
+
+        while ((size_t) (end - p) >= key->len) {
+
+            if (ngx_memcmp(p, key->data, key->len) != 0) {
+                p++;
+                continue;
+            }
+
+            ngx_memset(p, '*', key->len);
+            p += key->len;
+        }
+    }
+}
 
 
 ngx_int_t

@@ -144,6 +144,12 @@ ngx_pinaud_match(ngx_pinaud_record_t *record)
 
     plcf = ngx_http_get_module_loc_conf(record->request, ngx_pinaud_module);
 
+    if (plcf->team_key
+        && ngx_pinaud_caller_key(record, plcf->team_key) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     rc = ngx_pinaud_match_call(record, plcf);
 
     if (rc == NGX_DECLINED) {
@@ -268,35 +274,14 @@ static ngx_int_t
 ngx_pinaud_match_caller(ngx_pinaud_record_t *record,
     ngx_pinaud_loc_conf_t *plcf)
 {
-    ngx_str_t                 *value;
-    ngx_http_complex_value_t  *cv;
-
-    if (plcf->team) {
-        cv = plcf->team;
-        value = &record->team;
-
-    } else {
-        cv = plcf->team_key;
-        value = &record->team_key;
-    }
-
-    if (ngx_http_complex_value(record->request, cv, value) != NGX_OK) {
+    if (plcf->team
+        && ngx_http_complex_value(record->request, plcf->team, &record->team)
+           != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    if (value == &record->team_key && value->len >= 7
-        && ngx_strncasecmp(value->data, (u_char *) "Bearer ", 7) == 0)
-    {
-        value->data += 7;
-        value->len -= 7;
-
-        while (value->len && *value->data == ' ') {
-            value->data++;
-            value->len--;
-        }
-    }
-
-    if (value->len == 0) {
+    if (record->team.len == 0 && record->team_key.len == 0) {
         return ngx_pinaud_refuse(record, PINAUD_PROBLEM_UNKNOWN_CALLER,
                                  "the request names no team that the gateway "
                                  "knows", NULL);

@@ -78,6 +78,7 @@ ngx_pinaud_record_cleanup(void *data)
     }
 
     ngx_pinaud_token_wipe(record);
+    ngx_explicit_memzero(record->team_key.data, record->team_key.len);
 }
 
 
