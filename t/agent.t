@@ -11,6 +11,7 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use Digest::SHA ();
 use JSON::PP ();
 use Pinaud::Agents;
 use Pinaud::Ctl;
@@ -336,6 +337,10 @@ $r = $fleet->once('a');
 is_deeply [@$expires{qw(token days_left alarm)}], ['refresh', 10, undef],
     'a refresh token has ten days left';
 
+# it does all this as the user that conf/redis-acl.conf has for it
+
+acl();
+
 # nothing secret is told, and all that is told is documented
 
 my $logs = join '', map { slurp($_) } glob "$fleet->{dir}/*.log";
@@ -389,4 +394,33 @@ sub documented {
 
     return { map { $_ => 1 } map { /`([^`]+)`/g }
         $section =~ /^\| (`[^|]+) \|/mg };
+}
+
+
+sub acl {
+    my ($user) = slurp(project_dir() . '/conf/redis-acl.conf')
+        =~ /^(user agent .*)$/m;
+    $user =~ s/\@AGENT\@/Digest::SHA::sha256_hex('agents')/ge;
+
+    my $fleet = Pinaud::Agents->new(config => "$user\n");
+    my $env = { PINAUD_REDIS => 'redis://agent@127.0.0.1:'
+        . $fleet->redis->port, PINAUD_REDIS_PASSWORD_FILE =>
+        $fleet->ctl->file('agent-password', 'agents') };
+    my $name = 'with the agent\'s user of Redis';
+
+    $fleet->enrol('main');
+    $fleet->sim->fault(kind => 'rate_limited', path => 'oauth');
+    is $fleet->once('a', $env)->{exit}, 0, "$name: a failure";
+    is $fleet->record('main')->{state}, 'retrying', "$name: is noted";
+
+    my $agent = $fleet->agent('a', '--timeout', '400ms', $env);
+    ok $agent->wait('refreshed', 8), "$name: a refresh"
+        or diag $agent->text;
+    $fleet->redis->cmd('HSET', 'pinaud:wanted', 'main', '2 refused', 'nobody',
+        '1 worked');
+    ok wait_until(sub { !$fleet->redis->cmd('HLEN', 'pinaud:wanted') }, 8),
+        "$name: wishes";
+    is $fleet->record('main')->{version}, 3, "$name: another refresh";
+    is $agent->stop, 0, "$name: the end";
+    is_deeply $fleet->redis->cmd('ACL', 'LOG'), [], "$name: nothing is refused";
 }

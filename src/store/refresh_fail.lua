@@ -21,7 +21,9 @@ if ARGV[2] ~= "keep" then
 end
 
 if ARGV[3] ~= "" then
-    redis.call("HINCRBY", secret, "failures", 1)
+    local failures = tonumber(redis.call("HGET", secret, "failures")) or 0
+
+    redis.call("HSET", secret, "failures", format("%.0f", failures + 1))
     redis.call("HSET", record, "state", ARGV[3], "reason", ARGV[4])
 end
 

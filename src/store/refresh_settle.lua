@@ -21,7 +21,7 @@ local secret, record = KEYS[1], KEYS[2]
 local had = redis.call("HMGET", secret, "refresh_version", "refresh")
 local version = redis.call("HGET", record, "version")
 local known = tonumber(version or "0")
-local reply = "kept"
+local demands, reply = 0, "kept"
 
 if not version or not had[2] then
     return "gone"
@@ -58,17 +58,15 @@ if ARGV[8] ~= "" then
     redis.call("HSET", record, "refresh_expires", ARGV[9])
 end
 
+if ARGV[10] == "demanded" then
+    demands = (tonumber(redis.call("HGET", secret, "demands")) or 0) + 1
+end
+
 redis.call("HSET", record, "state", "ok")
 redis.call("HDEL", record, "reason")
 redis.call("HSET", secret, "failures", "0",
-           "refreshed", format("%.0f", floor(clock() / 1000000)))
+           "refreshed", format("%.0f", floor(clock() / 1000000)),
+           "demands", format("%.0f", demands))
 redis.call("HDEL", secret, "attempt")
-
-if ARGV[10] == "demanded" then
-    redis.call("HINCRBY", secret, "demands", 1)
-
-else
-    redis.call("HSET", secret, "demands", "0")
-end
 
 return reply

@@ -55,7 +55,7 @@ sub new {
     @$self{qw(redis sim)} = ($gw->redis, $gw->sim) if $gw;
 
     $self->{redis} //= Pinaud::Redis->new(persist => $opt{persist},
-        config => "databases 1024\n");
+        config => "databases 1024\n" . ($opt{config} // ''));
     $self->{ctl} = Pinaud::Ctl->new(redis => $self->{redis});
     $self->{ctl}{keys} = $gw->{keys} if $gw;
     $self->{sim} //= Pinaud::Pinterest->new;
