@@ -228,6 +228,9 @@ like $r->{url}, qr/scope=ads%3Awrite%20catalogs%3Aread&/, 'no scope: the URL';
 is record('main')->{scope}, 'ads:write catalogs:read', 'no scope: as asked';
 is record('main')->{expires}, 0, 'no expiry told';
 
+refused(1, qr/Begin anew: pinaudctl credential authorize main --scope 'ads:write catalogs:read' --token-url \S+$/,
+    'what to type', [qw(main --scope), 'ads:write catalogs:read'], sub { '' });
+
 # tokens are not lost with a connection
 
 $sim->fault(kind => 'delay', seconds => 0.7);

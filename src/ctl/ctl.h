@@ -231,6 +231,18 @@ int ctl_keyring(ctl_t *ctl, int required, pinaud_keyring_t **ring);
 int ctl_keyring_master(ctl_t *ctl, pinaud_keyring_t **ring);
 
 
+/* ctl_unseal.c */
+
+/*
+ * Opens a value of a credential's records: kind, name and version are those of
+ * its associated data. The text ends with a zero and lives in the pool.
+ */
+pinaud_open_e ctl_unseal(ctl_t *ctl, pinaud_keyring_t *ring,
+    pinaud_domain_e domain, const char *kind, const char *name,
+    uint64_t version, const unsigned char *sealed, size_t sealed_len,
+    char **text, size_t *len);
+
+
 /* ctl_limits.c */
 
 /*

@@ -128,20 +128,16 @@ ctl_attempt_secret(ctl_agent_t *agent, const char *kind, const char *name,
     uint64_t version, const unsigned char *sealed, size_t sealed_len,
     const char **why)
 {
-    size_t                aad_len, id_len, len;
+    char                 *secret;
+    size_t                id_len, len;
     pinaud_open_e         rc;
-    unsigned char         aad[PINAUD_SEAL_AAD_MAX], *secret;
     const unsigned char  *id;
 
-    aad_len = pinaud_seal_aad(aad, kind, name, strlen(name), version);
-
-    secret = ctl_alloc(agent->ctl, sealed_len + 1);
-    rc = pinaud_open(agent->ring, PINAUD_DOMAIN_AGENT, aad, aad_len, sealed,
-                     sealed_len, secret, &len);
+    rc = ctl_unseal(agent->ctl, agent->ring, PINAUD_DOMAIN_AGENT, kind, name,
+                    version, sealed, sealed_len, &secret, &len);
 
     if (rc == PINAUD_OPENED) {
-        secret[len] = '\0';
-        return (char *) secret;
+        return secret;
     }
 
     id_len = pinaud_sealed_by(sealed, sealed_len, &id);

@@ -56,6 +56,7 @@ static int ctl_authorize_check(ctl_t *ctl, ctl_authorize_t *auth);
 static int ctl_authorize_keep(ctl_t *ctl, ctl_authorize_t *auth);
 static const char *ctl_authorize_encoded(ctl_t *ctl, const char *text);
 static const char *ctl_authorize_again(ctl_t *ctl);
+static const char *ctl_authorize_quote(const char *text);
 
 
 const ctl_option_t  ctl_authorize_table[] = {
@@ -256,17 +257,12 @@ static int
 ctl_authorize_kept(ctl_t *ctl, ctl_authorize_t *auth,
     const ctl_secret_t *secret)
 {
-    size_t          aad_len, len;
-    unsigned char   aad[PINAUD_SEAL_AAD_MAX], *text;
+    char    *text;
+    size_t   len;
 
-    aad_len = pinaud_seal_aad(aad, "client-secret", auth->put.name,
-                              strlen(auth->put.name), 0);
-
-    text = ctl_alloc(ctl, secret->sealed_client_len + 1);
-
-    if (pinaud_open(auth->put.ring, PINAUD_DOMAIN_AGENT, aad, aad_len,
-                    secret->sealed_client, secret->sealed_client_len, text,
-                    &len)
+    if (ctl_unseal(ctl, auth->put.ring, PINAUD_DOMAIN_AGENT, "client-secret",
+                   auth->put.name, 0, secret->sealed_client,
+                   secret->sealed_client_len, &text, &len)
         != PINAUD_OPENED)
     {
         return ctl_fail(CTL_REFUSED, "the client secret of credential %s does "
@@ -274,8 +270,7 @@ ctl_authorize_kept(ctl_t *ctl, ctl_authorize_t *auth,
                         "--client-secret-file FILE", auth->put.name);
     }
 
-    text[len] = '\0';
-    auth->client_secret = (char *) text;
+    auth->client_secret = text;
 
     return CTL_DONE;
 }
@@ -505,19 +500,32 @@ ctl_authorize_keep(ctl_t *ctl, ctl_authorize_t *auth)
 static const char *
 ctl_authorize_again(ctl_t *ctl)
 {
-    unsigned     i;
-    const char  *text;
+    unsigned            i;
+    const char         *quote, *text;
+    const ctl_given_t  *given;
 
     text = ctl_format(ctl, "Begin anew: pinaudctl credential authorize %s",
                       ctl->args[0]);
 
     for (i = 0; i < ctl->ngiven; i++) {
-        if (ctl->given[i].option->arg != NULL) {
-            text = ctl_format(ctl, "%s --%s %s", text,
-                              ctl->given[i].option->name,
-                              ctl->given[i].value);
+        given = &ctl->given[i];
+
+        if (given->option->arg != NULL) {
+            quote = ctl_authorize_quote(given->value);
+            text = ctl_format(ctl, "%s --%s %s%s%s", text,
+                              given->option->name, quote, given->value,
+                              quote);
         }
     }
 
     return text;
+}
+
+
+/* For a shell: a scope may have spaces. */
+
+static const char *
+ctl_authorize_quote(const char *text)
+{
+    return text[strcspn(text, " \t&;|<>()$*?#\"\\")] ? "'" : "";
 }

@@ -103,19 +103,16 @@ static void
 ctl_state_open(ctl_t *ctl, const ctl_credential_t *credential,
     pinaud_keyring_t *ring, ctl_state_t *state)
 {
-    size_t          aad_len, len;
+    char           *token;
+    size_t          len;
     pinaud_open_e   rc;
-    unsigned char   aad[PINAUD_SEAL_AAD_MAX], *token;
 
-    aad_len = pinaud_seal_aad(aad, "access", credential->name,
-                              strlen(credential->name), credential->version);
-
-    token = ctl_alloc(ctl, credential->token_len);
-    rc = pinaud_open(ring, PINAUD_DOMAIN_GATEWAY, aad, aad_len,
-                     credential->token, credential->token_len, token, &len);
+    rc = ctl_unseal(ctl, ring, PINAUD_DOMAIN_GATEWAY, "access",
+                    credential->name, credential->version, credential->token,
+                    credential->token_len, &token, &len);
 
     if (rc == PINAUD_OPENED) {
-        ctl_fingerprint(token, len, state->fingerprint);
+        ctl_fingerprint((unsigned char *) token, len, state->fingerprint);
         OPENSSL_cleanse(token, len);
         return;
     }

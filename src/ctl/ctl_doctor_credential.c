@@ -144,11 +144,11 @@ ctl_patient_opens(ctl_patient_t *patient, const char *what,
     pinaud_domain_e domain, const char *kind, uint64_t version,
     const unsigned char *sealed, size_t len)
 {
+    char                 *plain;
     ctl_t                *ctl;
-    size_t                aad_len, id_len, plain_len;
+    size_t                id_len, plain_len;
     const char           *by;
     pinaud_open_e         rc;
-    unsigned char         aad[PINAUD_SEAL_AAD_MAX], *plain;
     const unsigned char  *id;
 
     ctl = patient->doctor->ctl;
@@ -157,12 +157,8 @@ ctl_patient_opens(ctl_patient_t *patient, const char *what,
         return;
     }
 
-    aad_len = pinaud_seal_aad(aad, kind, patient->record.name,
-                              strlen(patient->record.name), version);
-    plain = ctl_alloc(ctl, len);
-
-    rc = pinaud_open(ctl->ring, domain, aad, aad_len, sealed, len, plain,
-                     &plain_len);
+    rc = ctl_unseal(ctl, ctl->ring, domain, kind, patient->record.name,
+                    version, sealed, len, &plain, &plain_len);
 
     id_len = pinaud_sealed_by(sealed, len, &id);
     by = ctl_printable(ctl, (const char *) id, id_len);

@@ -234,7 +234,7 @@ ctl_oauth_late(ctl_oauth_t *oauth)
         ready = 0;
 
         if (curl_multi_poll(oauth->multi, NULL, 0, 0, &ready) == CURLM_OK
-            && ready != 0 && call->deadline + oauth->timeout > now)
+            && ready != 0)
         {
             ctl_oauth_run(oauth);
         }
