@@ -331,6 +331,11 @@ is_told('a password of no sentinel',
     { http => 'pinaud_redis_sentinel_password_file password;' },
     emerg('"pinaud_redis_sentinel_password_file" has no effect without '
         . '"mode=sentinel" in "pinaud_redis"'));
+is_told('a cluster', { redis => 'pinaud_redis redis://127.0.0.1 '
+    . 'redis://127.0.0.2:6380 mode=cluster;' }, $ok);
+is_told('a database of a cluster',
+    { redis => 'pinaud_redis redis://127.0.0.1/1 mode=cluster;' },
+    emerg('"pinaud_redis" takes no database in a cluster, which has only 0'));
 is_told('a mode that is none', { redis => 'pinaud_redis redis://h mode=x;' },
     emerg('"pinaud_redis" takes "mode=sentinel" or "mode=cluster"; a '
         . 'standalone Redis needs no mode'));

@@ -21,7 +21,7 @@ static ngx_int_t ngx_pinaud_conf_server(ngx_conf_t *cf, ngx_str_t *text,
 static ngx_int_t ngx_pinaud_conf_greeting(ngx_conf_t *cf,
     ngx_pinaud_main_conf_t *pmcf, pinaud_url_t *url);
 static ngx_int_t ngx_pinaud_conf_guide(ngx_conf_t *cf,
-    ngx_pinaud_main_conf_t *pmcf);
+    ngx_pinaud_main_conf_t *pmcf, pinaud_url_t *url);
 static ngx_int_t ngx_pinaud_conf_auth(ngx_conf_t *cf, ngx_str_t *path,
     const char *user, ngx_pinaud_greeting_t *greeting);
 static ngx_int_t ngx_pinaud_conf_greet(ngx_conf_t *cf,
@@ -90,7 +90,7 @@ ngx_pinaud_conf_store(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf)
     }
 
     if (ngx_pinaud_conf_greeting(cf, pmcf, &reach->urls[0]) != NGX_OK
-        || ngx_pinaud_conf_guide(cf, pmcf) != NGX_OK
+        || ngx_pinaud_conf_guide(cf, pmcf, &reach->urls[0]) != NGX_OK
         || ngx_pinaud_conf_ssl(cf, pmcf, reach->urls[0].tls) != NGX_OK)
     {
         return NGX_ERROR;
@@ -135,13 +135,6 @@ ngx_pinaud_conf_reach(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf,
 
     if (pinaud_reach_check(reach, reason) != 0) {
         goto failed;
-    }
-
-    if (reach->mode == PINAUD_REACH_CLUSTER) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"mode=cluster\" in \"pinaud_redis\" can't be used in "
-                      "this version");
-        return NGX_ERROR;
     }
 
     store->servers = ngx_pcalloc(cf->pool,
@@ -312,32 +305,40 @@ ngx_pinaud_conf_greeting(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf,
 /* The same of who tells where masters are. */
 
 static ngx_int_t
-ngx_pinaud_conf_guide(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf)
+ngx_pinaud_conf_guide(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf,
+    pinaud_url_t *url)
 {
     ngx_str_t              *path;
+    const char             *user;
     ngx_pinaud_greeting_t  *guide;
 
     path = &pmcf->redis_sentinel_password_file;
+    user = "";
     guide = &pmcf->store.guide;
 
-    if (pmcf->store.mode != PINAUD_REACH_SENTINEL) {
-
-        if (path->len) {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "\"pinaud_redis_sentinel_password_file\" has no "
-                          "effect without \"mode=sentinel\" in "
-                          "\"pinaud_redis\"");
-            return NGX_ERROR;
-        }
-
-        return NGX_OK;
-    }
-
-    if (path->len && ngx_pinaud_conf_auth(cf, path, "", guide) != NGX_OK) {
+    if (path->len && pmcf->store.mode != PINAUD_REACH_SENTINEL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"pinaud_redis_sentinel_password_file\" has no effect "
+                      "without \"mode=sentinel\" in \"pinaud_redis\"");
         return NGX_ERROR;
     }
 
-    return ngx_pinaud_conf_greet(cf, guide, "PING", NULL, NULL);
+    if (pmcf->store.mode == PINAUD_REACH_CLUSTER) {
+        path = &pmcf->redis_password_file;
+        user = url->user;
+        guide->time = 1;
+    }
+
+    if (path->len && ngx_pinaud_conf_auth(cf, path, user, guide) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_pinaud_conf_greet(cf, guide, "PING", NULL, NULL) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return guide->time ? ngx_pinaud_conf_greet(cf, guide, "TIME", NULL, NULL)
+                       : NGX_OK;
 }
 
 

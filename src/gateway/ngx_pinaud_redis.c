@@ -31,6 +31,11 @@ ngx_pinaud_redis_create(ngx_pinaud_redis_conf_t *conf, ngx_pool_t *pool,
                                                                    : NULL;
     }
 
+    if (conf->mode == PINAUD_REACH_CLUSTER) {
+        return (ngx_pinaud_cluster_create(redis, pool) == NGX_OK) ? redis
+                                                                  : NULL;
+    }
+
     redis->link = ngx_pinaud_link_create(redis, conf->servers, 1,
                                          &conf->greeting,
                                          &ngx_pinaud_redis_hooks);
@@ -47,7 +52,12 @@ ngx_pinaud_redis_create(ngx_pinaud_redis_conf_t *conf, ngx_pool_t *pool,
 void
 ngx_pinaud_redis_close(ngx_pinaud_redis_t *redis)
 {
-    ngx_pinaud_link_close(redis->link);
+    if (redis->cluster) {
+        ngx_pinaud_cluster_close(redis->cluster);
+
+    } else {
+        ngx_pinaud_link_close(redis->link);
+    }
 
     if (redis->guide) {
         ngx_pinaud_guide_close(redis->guide);
@@ -58,25 +68,23 @@ ngx_pinaud_redis_close(ngx_pinaud_redis_t *redis)
 ngx_pinaud_redis_state_e
 ngx_pinaud_redis_state(ngx_pinaud_redis_t *redis)
 {
-    return redis->link->state;
+    return redis->link ? redis->link->state
+                       : ngx_pinaud_cluster_state(redis->cluster);
 }
 
 
 ngx_int_t
 ngx_pinaud_redis_wait(ngx_pinaud_redis_t *redis, ngx_pinaud_waiter_t *waiter)
 {
-    return ngx_pinaud_link_wait(redis->link, waiter);
+    return redis->link ? ngx_pinaud_link_wait(redis->link, waiter)
+                       : ngx_pinaud_cluster_wait(redis->cluster, waiter);
 }
 
 
 ngx_uint_t
 ngx_pinaud_redis_slot(ngx_pinaud_redis_t *redis, const char *key, size_t len)
 {
-    if (redis->conf->mode != PINAUD_REACH_CLUSTER) {
-        return 0;
-    }
-
-    return pinaud_slot(key, len);
+    return redis->link ? 0 : pinaud_slot(key, len);
 }
 
 
@@ -84,7 +92,11 @@ u_char *
 ngx_pinaud_redis_command(ngx_pinaud_redis_t *redis, ngx_uint_t slot,
     ngx_pinaud_call_t *call, size_t size)
 {
-    return ngx_pinaud_link_command(redis->link, call, size);
+    if (redis->link) {
+        return ngx_pinaud_link_command(redis->link, call, size);
+    }
+
+    return ngx_pinaud_route_command(redis->cluster, slot, call, size);
 }
 
 
@@ -120,7 +132,7 @@ ngx_pinaud_redis_want(ngx_pinaud_redis_t *redis)
 {
     redis->wanted++;
 
-    if (redis->link->peer.connection) {
+    if (redis->link && redis->link->peer.connection) {
         redis->link->peer.connection->idle = 0;
     }
 }
@@ -136,7 +148,17 @@ ngx_pinaud_redis_unwant(ngx_pinaud_redis_t *redis)
 int64_t
 ngx_pinaud_redis_now(ngx_pinaud_redis_t *redis, ngx_uint_t slot)
 {
-    return (int64_t) ngx_current_msec + redis->link->offset;
+    ngx_pinaud_link_t  *link;
+    ngx_pinaud_node_t  *node;
+
+    link = redis->link;
+
+    if (link == NULL) {
+        node = redis->cluster->slots[slot];
+        link = node ? node->link : redis->guide->link;
+    }
+
+    return (int64_t) ngx_current_msec + link->offset;
 }
 
 
@@ -180,7 +202,12 @@ ngx_pinaud_redis_good(ngx_pinaud_call_t *call)
 void
 ngx_pinaud_redis_changed(ngx_pinaud_redis_t *redis)
 {
-    redis->conf->changed(redis->conf->data, redis->ndown == 0);
+    ngx_uint_t  up;
+
+    up = (redis->ndown == 0
+          && (redis->cluster == NULL || redis->cluster->known));
+
+    redis->conf->changed(redis->conf->data, up);
 }
 
 

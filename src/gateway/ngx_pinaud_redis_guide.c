@@ -10,6 +10,9 @@
 #include "ngx_pinaud_redis_inside.h"
 
 
+#define NGX_PINAUD_GUIDE_HURRY  50                 /* ms */
+
+
 static void ngx_pinaud_guide_ready(ngx_pinaud_link_t *link);
 static void ngx_pinaud_guide_failed(ngx_pinaud_link_t *link,
     const char *reason);
@@ -101,12 +104,21 @@ ngx_pinaud_guide_close(ngx_pinaud_guide_t *guide)
 void
 ngx_pinaud_guide_ask(ngx_pinaud_guide_t *guide)
 {
-    if (guide->link->state == NGX_PINAUD_REDIS_READY) {
-        ngx_pinaud_guide_send(guide);
-        return;
+    if (guide->link->state != NGX_PINAUD_REDIS_READY) {
+        ngx_pinaud_link_open(guide->link);
     }
 
-    ngx_pinaud_link_open(guide->link);
+    ngx_pinaud_guide_send(guide);
+}
+
+
+void
+ngx_pinaud_guide_hurry(ngx_pinaud_guide_t *guide)
+{
+    if (!guide->hurried) {
+        guide->hurried = 1;
+        ngx_add_timer(&guide->poll, NGX_PINAUD_GUIDE_HURRY);
+    }
 }
 
 
@@ -120,14 +132,24 @@ ngx_pinaud_guide_ready(ngx_pinaud_link_t *link)
 static void
 ngx_pinaud_guide_send(ngx_pinaud_guide_t *guide)
 {
-    u_char  *room;
+    u_char             *room;
+    ngx_pinaud_link_t  *link;
 
     if (guide->asking) {
         return;
     }
 
-    room = ngx_pinaud_link_command(guide->link, &guide->call,
-                                   guide->question.len);
+    link = guide->link;
+
+    if (link->state != NGX_PINAUD_REDIS_READY) {
+        link = guide->other ? guide->other(link->redis) : NULL;
+    }
+
+    if (link == NULL) {
+        return;
+    }
+
+    room = ngx_pinaud_link_command(link, &guide->call, guide->question.len);
     if (room) {
         ngx_memcpy(room, guide->question.data, guide->question.len);
         guide->asking = 1;
@@ -144,7 +166,7 @@ ngx_pinaud_guide_reply(ngx_pinaud_call_t *call, redisReply *reply)
     ngx_pinaud_redis_t  *redis;
 
     guide = call->data;
-    link = guide->link;
+    link = call->link;
     redis = link->redis;
 
     guide->asking = 0;
@@ -153,7 +175,11 @@ ngx_pinaud_guide_reply(ngx_pinaud_call_t *call, redisReply *reply)
         return;
     }
 
-    reason = guide->told(redis, reply);
+    reason = guide->told(link, reply);
+
+    if (link != guide->link) {
+        return;
+    }
 
     if (reason) {
         ngx_pinaud_link_drop(link, reason);
@@ -190,7 +216,7 @@ ngx_pinaud_guide_failed(ngx_pinaud_link_t *link, const char *reason)
     }
 
     if (!guide->is_lost) {
-        ngx_log_error(NGX_LOG_WARN, redis->log, 0,
+        ngx_log_error(NGX_LOG_ERR, redis->log, 0,
                       "pinaud: no %s of store \"%V\" answers: %s",
                       guide->who, &redis->conf->name, reason);
     }
@@ -210,9 +236,8 @@ ngx_pinaud_guide_poll(ngx_event_t *ev)
     anchor = ev->data;
     guide = anchor->data;
 
+    guide->hurried = 0;
     ngx_add_timer(ev, guide->interval);
 
-    if (guide->link->state == NGX_PINAUD_REDIS_READY) {
-        ngx_pinaud_guide_send(guide);
-    }
+    ngx_pinaud_guide_send(guide);
 }

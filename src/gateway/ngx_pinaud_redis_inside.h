@@ -86,7 +86,7 @@ struct ngx_pinaud_link_s {
     u_char                    *out_end;
 
     ngx_event_t                flush;
-    ngx_event_t                reconnect;    /* or gives up locating it */
+    ngx_event_t                reconnect;    /* or gives up locating */
     ngx_connection_t           anchor;       /* debug lines of events read its
                                                 descriptor */
     ngx_msec_t                 backoff;
@@ -121,11 +121,14 @@ typedef struct {
     const char                *who;          /* for the log */
 
     /* NULL: it was understood; else why the next server is to be asked */
-    const char              *(*told)(ngx_pinaud_redis_t *redis,
+    const char              *(*told)(ngx_pinaud_link_t *link,
                                   redisReply *reply);
 
     /* none of the servers was of use, in a row */
     void                     (*lost)(ngx_pinaud_redis_t *redis);
+
+    /* another link that can be asked meanwhile, or NULL; may be NULL */
+    ngx_pinaud_link_t       *(*other)(ngx_pinaud_redis_t *redis);
 
     const char                *reason;       /* of the last failure */
     ngx_uint_t                 failed;       /* servers, in a row */
@@ -133,15 +136,51 @@ typedef struct {
     ngx_event_t                poll;
     ngx_connection_t           anchor;       /* as a link's */
     unsigned                   asking:1;
+    unsigned                   hurried:1;    /* it is asked soon */
     unsigned                   is_lost:1;    /* and the log knows */
 } ngx_pinaud_guide_t;
+
+
+#define NGX_PINAUD_NODES  1024
+
+/* A node of a cluster. */
+
+typedef struct {
+    ngx_queue_t                queue;
+    ngx_pinaud_link_t         *link;
+    ngx_msec_t                 used;         /* when something went to it */
+    u_char                     name[NGX_PINAUD_HOST + sizeof("[]:65535")];
+    unsigned                   mapped:1;     /* it has slots */
+} ngx_pinaud_node_t;
+
+
+typedef struct {
+    ngx_pinaud_redis_t        *redis;
+    ngx_queue_t                nodes;
+    ngx_uint_t                 nnodes;
+    ngx_pinaud_node_t         *slots[PINAUD_SLOTS];
+    ngx_queue_t                waiters;      /* for the first map */
+
+    /* commands: see the routes */
+    ngx_queue_t                outbox;       /* to be sent this turn */
+    ngx_queue_t                paused;       /* to be sent again */
+    ngx_event_t                send;
+    ngx_event_t                resume;
+    ngx_connection_t           anchor;       /* as a link's */
+    ngx_uint_t                 nroutes;
+    size_t                     bytes;
+
+    unsigned                   known:1;      /* there is a map */
+} ngx_pinaud_cluster_t;
 
 
 struct ngx_pinaud_redis_s {
     ngx_pinaud_redis_conf_t   *conf;
     ngx_log_t                 *log;
-    ngx_pinaud_link_t         *link;         /* to the one master */
+    ngx_pinaud_link_t         *link;         /* to the one master; NULL: a
+                                                cluster */
     ngx_pinaud_guide_t        *guide;        /* NULL: standalone */
+    ngx_pinaud_cluster_t      *cluster;
     ngx_uint_t                 ndown;        /* links known to be down */
     ngx_uint_t                 wanted;       /* by who will ask */
 };
@@ -209,11 +248,41 @@ void ngx_pinaud_guide_close(ngx_pinaud_guide_t *guide);
 /* Asks now, or as soon as somebody can be asked. */
 void ngx_pinaud_guide_ask(ngx_pinaud_guide_t *guide);
 
+/* Asks within a moment, once for all who want it by then. */
+void ngx_pinaud_guide_hurry(ngx_pinaud_guide_t *guide);
+
 
 /* sentinel: the one master of a name */
 
 ngx_int_t ngx_pinaud_sentinel_create(ngx_pinaud_redis_t *redis,
     ngx_pool_t *pool);
+
+
+/* cluster: who has which slot */
+
+ngx_int_t ngx_pinaud_cluster_create(ngx_pinaud_redis_t *redis,
+    ngx_pool_t *pool);
+void ngx_pinaud_cluster_close(ngx_pinaud_cluster_t *cluster);
+ngx_pinaud_redis_state_e ngx_pinaud_cluster_state(
+    ngx_pinaud_cluster_t *cluster);
+ngx_int_t ngx_pinaud_cluster_wait(ngx_pinaud_cluster_t *cluster,
+    ngx_pinaud_waiter_t *waiter);
+
+/* The node of an address, made where it is not known. NULL: no more. */
+ngx_pinaud_node_t *ngx_pinaud_cluster_node(ngx_pinaud_cluster_t *cluster,
+    const char *host, size_t len, in_port_t port);
+
+
+/* route: a command on its way to the node that has its slot */
+
+void ngx_pinaud_route_init(ngx_pinaud_cluster_t *cluster);
+
+/* At the end: all that wait are told. */
+void ngx_pinaud_route_close(ngx_pinaud_cluster_t *cluster);
+
+/* As ngx_pinaud_redis_command(). */
+u_char *ngx_pinaud_route_command(ngx_pinaud_cluster_t *cluster,
+    ngx_uint_t slot, ngx_pinaud_call_t *call, size_t size);
 
 
 /* a link's server */

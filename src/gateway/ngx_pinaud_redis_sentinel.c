@@ -13,7 +13,7 @@
 
 
 static void ngx_pinaud_sentinel_locate(ngx_pinaud_link_t *link);
-static const char *ngx_pinaud_sentinel_told(ngx_pinaud_redis_t *redis,
+static const char *ngx_pinaud_sentinel_told(ngx_pinaud_link_t *from,
     redisReply *reply);
 static void ngx_pinaud_sentinel_lost(ngx_pinaud_redis_t *redis);
 
@@ -84,11 +84,12 @@ ngx_pinaud_sentinel_locate(ngx_pinaud_link_t *link)
 
 
 static const char *
-ngx_pinaud_sentinel_told(ngx_pinaud_redis_t *redis, redisReply *reply)
+ngx_pinaud_sentinel_told(ngx_pinaud_link_t *from, redisReply *reply)
 {
     ngx_int_t             port;
     redisReply           *host, *number;
     ngx_pinaud_link_t    *link;
+    ngx_pinaud_redis_t   *redis;
     ngx_pinaud_server_t   server, *known;
 
     if (reply->type == REDIS_REPLY_NIL) {
@@ -114,6 +115,7 @@ ngx_pinaud_sentinel_told(ngx_pinaud_redis_t *redis, redisReply *reply)
         return "is no sentinel";
     }
 
+    redis = from->redis;
     link = redis->link;
     known = &link->servers[0];
 
