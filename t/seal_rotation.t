@@ -59,6 +59,7 @@ $gw->must_ctl(qw(team key create growth));
 my $all = { access => CREDENTIALS + 1, refresh => CREDENTIALS,
     client_secret => CREDENTIALS, mac => 3 * ACCOUNTS + 2 + 1 };
 my $none = { map { $_ => 0 } keys %$all };
+my %no_journal = (journal => undef);
 
 
 sub new_key { return $gw->must_ctl(qw(seal-key generate)) }
@@ -90,7 +91,8 @@ sub use_is {
 
     local $Test::Builder::Level = $Test::Builder::Level + 1;
 
-    is_deeply uses()->{id($key)}, { %$counts, file => $file }, $name;
+    is_deeply uses()->{id($key)}, { %no_journal, %$counts, file => $file },
+        $name;
 }
 
 
@@ -172,7 +174,7 @@ like $output, qr/^pinaudctl: account 7: has a wrong MAC: see "pinaudctl account 
     'what was forged';
 like $output, qr/^Still by another: 3\. Run it again when that is mended\.$/m,
     'that is all';
-is_deeply { %{ uses()->{id($old)} } }, { file => 'yes', access => 2,
+is_deeply uses()->{id($old)}, { %no_journal, file => 'yes', access => 2,
     refresh => 2, client_secret => 2, mac => 3 }, 'and the rest is done';
 
 $redis->cmd(qw(HDEL pinaud:secret:{c2} attempt));
@@ -215,7 +217,7 @@ my ($keys) = $redis->cmd(qw(SMEMBERS pinaud:team-keys));
 is $redis->cmd('HGET', "pinaud:team-key:$keys->[0]", 'mac') =~ /^([^:]+):/
     && $1, id($third), 'the team key, too';
 
-# a key that is not in the file; a gateway's
+# a key that is not in the file
 
 $gw->must_ctl(qw(credential put c1 --access-token-file), "$dir/access",
     '--seal-key-file', spew("$dir/other.key", new_key(), 0600));
@@ -223,8 +225,31 @@ $gw->must_ctl(qw(credential put c1 --access-token-file), "$dir/access",
 is $exit, 1, 'a key that is not in the file';
 like $output, qr/^pinaudctl: credential c1: its token is sealed by key \S+, which is not in the seal key file: add it, or put it again$/m,
     'is told';
-is_deeply uses()->{id(slurp("$dir/other.key"))}, { %$none, access => 1,
-    file => undef }, 'and in the list';
+is_deeply uses()->{id(slurp("$dir/other.key"))}, { %no_journal, %$none,
+    access => 1, file => undef }, 'and in the list';
+
+
+# an agent's journal: an answer by the old key, one by the new, none
+
+mkdir "$dir/journal";
+my $answer = sub {
+    my $sealed = "\1" . chr(length $_[0]) . $_[0] . 'x' x 60;
+    return "\0" x 4096 . pack('V', length $sealed) . $sealed . "\0" x 99;
+};
+
+spew("$dir/journal/credential-c1", $answer->(id($old)));
+spew("$dir/journal/credential-c2", $answer->(id($third)));
+spew("$dir/journal/credential-c3", "\0" x 24576);
+spew("$dir/journal/credential-c4", '');
+spew("$dir/journal/lock", 'x');
+
+my $list = $gw->must_ctl(qw(seal-key list --journal), "$dir/journal");
+like $list, qr/^KEY .* JOURNAL$/m, 'a journal is looked into';
+like $list, qr/^\Q@{[ id($$_[0]) ]}\E +$$_[1] .* 1$/m, 'an answer by a key'
+    for [$old, 'no'], [$third, 'first'];
+($exit, $output) = $gw->ctl(qw(seal-key list --journal), "$dir/none");
+is $exit, 1, 'a journal that is not there';
+like $output, qr{--journal: \S+/none: No such file}, 'is told';
 
 ($exit, $output) = $gw->ctl(qw(seal-key reseal --seal-key-file),
     $gw->{gateway_keys});

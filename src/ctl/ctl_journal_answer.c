@@ -16,9 +16,6 @@
 #include "ctl_journal_file.h"
 
 
-#define CTL_JOURNAL_LEN  4             /* bytes of the answer's length */
-
-
 static size_t ctl_journal_seal(ctl_journal_t *journal,
     const ctl_entry_t *entry, const ctl_grant_t *grant, unsigned char *room);
 static int ctl_journal_open_answer(ctl_journal_t *journal,

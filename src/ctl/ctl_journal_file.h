@@ -17,6 +17,7 @@
 #define CTL_JOURNAL_PREFIX  "credential-"
 #define CTL_JOURNAL_PATH    (sizeof(CTL_JOURNAL_PREFIX) + PINAUD_NAME_MAX)
 #define CTL_JOURNAL_AT      4096       /* where the answer begins */
+#define CTL_JOURNAL_LEN     4          /* bytes of its length, before it */
 
 
 struct ctl_journal_s {

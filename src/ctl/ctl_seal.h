@@ -18,6 +18,7 @@ typedef enum {
     CTL_SEAL_REFRESH,
     CTL_SEAL_CLIENT,
     CTL_SEAL_MAC,
+    CTL_SEAL_JOURNAL,
     CTL_SEAL_KINDS
 } ctl_seal_kind_e;
 
@@ -33,6 +34,7 @@ typedef struct {
     ctl_seal_use_t  *keys;
     unsigned         count;
     unsigned         room;
+    unsigned         journal:1;        /* one was looked into */
 } ctl_seal_uses_t;
 
 
@@ -43,7 +45,17 @@ typedef struct {
 int ctl_seal_uses(ctl_t *ctl, pinaud_keyring_t *ring, ctl_seal_uses_t *uses);
 
 
+/* Counts one sealed value. NULL: there is none. */
+void ctl_seal_add(ctl_t *ctl, ctl_seal_uses_t *uses, ctl_seal_kind_e kind,
+    const unsigned char *sealed, size_t len);
+
+/* The same of all answers in an agent's journal, a folder. */
+int ctl_seal_journal(ctl_t *ctl, const char *path, ctl_seal_uses_t *uses);
+
+
 /* ctl_reseal.c, ctl_seal_list.c */
+
+extern const ctl_option_t  ctl_seal_list_options[];
 
 int ctl_seal_key_reseal(ctl_t *ctl);
 int ctl_seal_key_list(ctl_t *ctl);

@@ -44,11 +44,12 @@ const ctl_command_t  ctl_seal_key_commands[] = {
 "    (umask 027; pinaudctl seal-key generate --gateway > gateway.key)" },
 
     { .noun = "seal-key", .verb = "list", .args = "",
-      .handler = ctl_seal_key_list,
+      .options = ctl_seal_list_options, .handler = ctl_seal_key_list,
       .summary = "Tell what each key sealed or signed",
       .details =
-"A key that sealed and signed nothing may go out of the files, unless a\n"
-"backup of Redis is to be used again." },
+"A key that sealed and signed nothing may go out of the files, unless it\n"
+"sealed an answer in an agent's journal, or a backup of Redis is to be used\n"
+"again." },
 
     { .noun = "seal-key", .verb = "reseal", .args = "",
       .handler = ctl_seal_key_reseal,

@@ -19,14 +19,20 @@ static void ctl_seal_ring(ctl_t *ctl, pinaud_keyring_t *ring,
     ctl_seal_uses_t *uses);
 static ctl_seal_use_t *ctl_seal_use(ctl_t *ctl, ctl_seal_uses_t *uses,
     const char *id, size_t len);
-static void ctl_seal_add(ctl_t *ctl, ctl_seal_uses_t *uses,
-    ctl_seal_kind_e kind, const unsigned char *sealed, size_t len);
 static void ctl_seal_add_mac(ctl_t *ctl, ctl_seal_uses_t *uses,
     const redisReply *mac);
 static int ctl_seal_credentials(ctl_t *ctl, ctl_seal_uses_t *uses);
 static int ctl_seal_accounts(ctl_t *ctl, ctl_seal_uses_t *uses);
 static int ctl_seal_team_keys(ctl_t *ctl, ctl_seal_uses_t *uses);
-static json_t *ctl_seal_json(const ctl_seal_use_t *use);
+static json_t *ctl_seal_json(const ctl_seal_uses_t *uses,
+    const ctl_seal_use_t *use);
+
+
+const ctl_option_t  ctl_seal_list_options[] = {
+    { .name = "journal", .arg = "DIR",
+      .help = "an agent's on this machine, to be looked into" },
+    { .name = NULL }
+};
 
 
 int
@@ -35,6 +41,7 @@ ctl_seal_key_list(ctl_t *ctl)
     int               rc;
     json_t           *array;
     unsigned          i;
+    const char       *journal;
     ctl_table_t      *table;
     ctl_seal_use_t   *use;
     ctl_seal_uses_t   uses;
@@ -49,13 +56,19 @@ ctl_seal_key_list(ctl_t *ctl)
         rc = ctl_seal_uses(ctl, ctl->ring, &uses);
     }
 
+    journal = ctl_given(ctl, "journal");
+
+    if (rc == CTL_DONE && journal != NULL) {
+        rc = ctl_seal_journal(ctl, journal, &uses);
+    }
+
     if (rc != CTL_DONE) {
         return rc;
     }
 
     array = json_array();
     table = ctl_table(ctl, "KEY", "IN FILE", "ACCESS", "REFRESH",
-                      "CLIENT SECRET", "MAC", NULL);
+                      "CLIENT SECRET", "MAC", "JOURNAL", NULL);
 
     for (i = 0; i < uses.count; i++) {
         use = &uses.keys[i];
@@ -65,8 +78,10 @@ ctl_seal_key_list(ctl_t *ctl)
                 ctl_number(ctl, use->count[CTL_SEAL_ACCESS]),
                 ctl_number(ctl, use->count[CTL_SEAL_REFRESH]),
                 ctl_number(ctl, use->count[CTL_SEAL_CLIENT]),
-                ctl_number(ctl, use->count[CTL_SEAL_MAC]));
-        ctl_json_append(array, ctl_seal_json(use));
+                ctl_number(ctl, use->count[CTL_SEAL_MAC]),
+                uses.journal ? ctl_number(ctl, use->count[CTL_SEAL_JOURNAL])
+                             : NULL);
+        ctl_json_append(array, ctl_seal_json(&uses, use));
     }
 
     ctl_print(ctl, table, array);
@@ -151,7 +166,7 @@ ctl_seal_use(ctl_t *ctl, ctl_seal_uses_t *uses, const char *id, size_t len)
 }
 
 
-static void
+void
 ctl_seal_add(ctl_t *ctl, ctl_seal_uses_t *uses, ctl_seal_kind_e kind,
     const unsigned char *sealed, size_t len)
 {
@@ -278,14 +293,19 @@ ctl_seal_team_keys(ctl_t *ctl, ctl_seal_uses_t *uses)
 
 
 static json_t *
-ctl_seal_json(const ctl_seal_use_t *use)
+ctl_seal_json(const ctl_seal_uses_t *uses, const ctl_seal_use_t *use)
 {
-    return json_pack("{s:s, s:s?, s:I, s:I, s:I, s:I}",
+    return json_pack("{s:s, s:s?, s:I, s:I, s:I, s:I, s:o}",
                      "key", use->id,
                      "file", use->file,
                      "access", (json_int_t) use->count[CTL_SEAL_ACCESS],
                      "refresh", (json_int_t) use->count[CTL_SEAL_REFRESH],
                      "client_secret",
                      (json_int_t) use->count[CTL_SEAL_CLIENT],
-                     "mac", (json_int_t) use->count[CTL_SEAL_MAC]);
+                     "mac", (json_int_t) use->count[CTL_SEAL_MAC],
+                     "journal",
+                     uses->journal
+                     ? json_integer((json_int_t)
+                                    use->count[CTL_SEAL_JOURNAL])
+                     : json_null());
 }
