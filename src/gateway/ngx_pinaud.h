@@ -386,6 +386,13 @@ ngx_pinaud_record_t *ngx_pinaud_record_create(ngx_http_request_t *r);
 /* The admission's verdict is there: goes on with the request. */
 void ngx_pinaud_request_answered(ngx_pinaud_record_t *record);
 
+/*
+ * Waits in the phase for ngx_pinaud_request_answered(), for record->patience;
+ * what is to be returned.
+ */
+ngx_int_t ngx_pinaud_request_wait(ngx_http_request_t *r,
+    ngx_pinaud_record_t *record);
+
 /* Sets for how long a request waits from now, also while it does. */
 void ngx_pinaud_request_patience(ngx_pinaud_record_t *record,
     ngx_msec_t patience);
