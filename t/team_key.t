@@ -225,10 +225,11 @@ refused get($three, $path, bearer($brand)), 'store-unavailable',
     'a read does not', read => 1;
 
 if ($ENV{PINAUD_LONG}) {
-    sleep 57;
+    sleep 60;
     $evil->mode('pass');
-    ok wait_until(sub { create($growth, $three)->{status} == 200 }, 5), 'back';
-    sleep 6;
+    ok wait_until(sub { sleep 0.5; create($growth, $three);
+        $three->metrics->{pinaud_outage_allowance_requests} }, 10),
+        'it is back, and units are held again';
     $evil->mode('refuse');
     refused create($brand, $three), 'store-unavailable',
         'a key that was read a minute ago does not';
