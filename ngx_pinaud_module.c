@@ -503,6 +503,12 @@ ngx_pinaud_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    worker->hasher = pinaud_hasher_create();
+    if (worker->hasher == NULL) {
+        ngx_ssl_error(NGX_LOG_EMERG, cycle->log, 0, "libcrypto has no SHA-256");
+        return NGX_ERROR;
+    }
+
     worker->callers = ngx_pinaud_cache_create(cycle->pool,
                                               &ngx_pinaud_caller_kind, pmcf);
     if (worker->callers == NULL) {
@@ -529,5 +535,6 @@ ngx_pinaud_exit_process(ngx_cycle_t *cycle)
         ngx_pinaud_refunds_destroy(pmcf->worker->refunds);
         ngx_pinaud_cache_destroy(pmcf->worker->policies);
         ngx_pinaud_cache_destroy(pmcf->worker->callers);
+        pinaud_hasher_free(pmcf->worker->hasher);
     }
 }

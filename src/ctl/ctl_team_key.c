@@ -116,17 +116,26 @@ ctl_team_key_create(ctl_t *ctl)
 static int
 ctl_new_key(ctl_t *ctl, char *key, ctl_new_key_t *new_key)
 {
-    char           *hex;
-    unsigned char   hash[PINAUD_TEAM_KEY_HASH];
+    int               failed;
+    char             *hex;
+    unsigned char     hash[PINAUD_TEAM_KEY_HASH];
+    pinaud_hasher_t  *hasher;
 
     memset(key, 0, PINAUD_TEAM_KEY_LEN + 1);
 
-    if (pinaud_team_key_make(key) != 0
-        || pinaud_team_key_hash((unsigned char *) key, PINAUD_TEAM_KEY_LEN,
-                                hash)
-           != 0)
-    {
-        return ctl_fail(CTL_REFUSED, "libcrypto has no random bytes");
+    hasher = pinaud_hasher_create();
+
+    failed = (hasher == NULL
+              || pinaud_team_key_make(key) != 0
+              || pinaud_team_key_hash(hasher, (unsigned char *) key,
+                                      PINAUD_TEAM_KEY_LEN, hash)
+                 != 0);
+
+    pinaud_hasher_free(hasher);
+
+    if (failed) {
+        return ctl_fail(CTL_REFUSED, "libcrypto has no random bytes, or "
+                        "no SHA-256");
     }
 
     hex = ctl_alloc(ctl, PINAUD_TEAM_KEY_HEX + 1);

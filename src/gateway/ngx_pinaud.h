@@ -115,6 +115,7 @@ typedef struct {
     ngx_pinaud_renewals_t        *renewals;
     ngx_pinaud_refunds_t         *refunds;
     ngx_pinaud_cache_t           *callers; /* whose a team key is */
+    pinaud_hasher_t              *hasher;  /* of team keys */
     ngx_uint_t                    strangers;     /* keys never seen before that
                                               were asked for, */
     ngx_msec_t                    strangers_since;   /* since then */

@@ -138,7 +138,8 @@ ngx_pinaud_caller_hide(ngx_pinaud_record_t *record)
 ngx_int_t
 ngx_pinaud_caller_ask(ngx_pinaud_record_t *record)
 {
-    ngx_str_t  *key;
+    ngx_str_t            *key;
+    ngx_pinaud_worker_t  *worker;
 
     key = &record->team_key;
 
@@ -155,11 +156,14 @@ ngx_pinaud_caller_ask(ngx_pinaud_record_t *record)
         return ngx_pinaud_caller_refused(record, NGX_PINAUD_REFUSED_CALLER);
     }
 
-    if (pinaud_team_key_hash(key->data, key->len, record->team_key_hash)
+    worker = ngx_pinaud_main_conf(record)->worker;
+
+    if (pinaud_team_key_hash(worker->hasher, key->data, key->len,
+                             record->team_key_hash)
         != 0)
     {
         ngx_ssl_error(NGX_LOG_ERR, record->request->connection->log, 0,
-                      "EVP_Digest() failed");
+                      "SHA-256 failed");
         return ngx_pinaud_caller_refused(record, NGX_PINAUD_REFUSED_STORE);
     }
 

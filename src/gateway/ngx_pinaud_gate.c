@@ -473,11 +473,20 @@ ngx_pinaud_gate_drop(ngx_pinaud_record_t *record, u_char *line, u_char *colon,
 
     key = &record->team_key;
 
-    if (key->len) {
-        for (p = colon; p + key->len <= end; p++) {
-            if (ngx_memcmp(p, key->data, key->len) == 0) {
-                return 1;
-            }
+    if (key->len == 0) {
+        return 0;
+    }
+
+    for (p = colon; p + key->len <= end; p++) {
+
+        p = memchr(p, *key->data, end - key->len + 1 - p);
+
+        if (p == NULL) {
+            return 0;
+        }
+
+        if (ngx_memcmp(p, key->data, key->len) == 0) {
+            return 1;
         }
     }
 

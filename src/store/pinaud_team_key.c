@@ -5,6 +5,7 @@
 
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -19,6 +20,12 @@
                                    + PINAUD_TEAM_KEY_RANDOM)
 #define PINAUD_TEAM_KEY_DATA      (3 * PINAUD_MAC_FRAME + 8                  \
                                    + PINAUD_TEAM_KEY_HEX + PINAUD_NAME_MAX)
+
+
+struct pinaud_hasher_s {
+    EVP_MD      *sha256;
+    EVP_MD_CTX  *ctx;
+};
 
 
 static size_t pinaud_team_key_data(unsigned char *to, const char *hex,
@@ -86,11 +93,55 @@ pinaud_team_key_is_prefix(const char *text, size_t len)
 }
 
 
-int
-pinaud_team_key_hash(const unsigned char *key, size_t len,
-    unsigned char *hash)
+pinaud_hasher_t *
+pinaud_hasher_create(void)
 {
-    return EVP_Digest(key, len, hash, NULL, EVP_sha256(), NULL) == 1 ? 0 : -1;
+    pinaud_hasher_t  *hasher;
+
+    hasher = calloc(1, sizeof(pinaud_hasher_t));
+    if (hasher == NULL) {
+        return NULL;
+    }
+
+    hasher->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    hasher->ctx = EVP_MD_CTX_new();
+
+    if (hasher->sha256 == NULL || hasher->ctx == NULL) {
+        pinaud_hasher_free(hasher);
+        return NULL;
+    }
+
+    return hasher;
+}
+
+
+void
+pinaud_hasher_free(pinaud_hasher_t *hasher)
+{
+    if (hasher == NULL) {
+        return;
+    }
+
+    EVP_MD_CTX_free(hasher->ctx);
+    EVP_MD_free(hasher->sha256);
+    free(hasher);
+}
+
+
+/* The last step leaves nothing of the key in the context. */
+
+int
+pinaud_team_key_hash(pinaud_hasher_t *hasher, const unsigned char *key,
+    size_t len, unsigned char *hash)
+{
+    if (EVP_DigestInit_ex2(hasher->ctx, hasher->sha256, NULL) != 1
+        || EVP_DigestUpdate(hasher->ctx, key, len) != 1
+        || EVP_DigestFinal_ex(hasher->ctx, hash, NULL) != 1)
+    {
+        return -1;
+    }
+
+    return 0;
 }
 
 

@@ -43,9 +43,15 @@ int pinaud_team_key_check(const unsigned char *key, size_t len);
 /* Whether this is what a key is known by, or the beginning of that. */
 int pinaud_team_key_is_prefix(const char *text, size_t len);
 
+/* What hashes keys, made once: that costs more than a hash. NULL: failed. */
+typedef struct pinaud_hasher_s  pinaud_hasher_t;
+
+pinaud_hasher_t *pinaud_hasher_create(void);
+void pinaud_hasher_free(pinaud_hasher_t *hasher);  /* NULL: nothing */
+
 /* The SHA-256 of a key. -1: libcrypto failed. */
-int pinaud_team_key_hash(const unsigned char *key, size_t len,
-    unsigned char *hash);
+int pinaud_team_key_hash(pinaud_hasher_t *hasher, const unsigned char *key,
+    size_t len, unsigned char *hash);
 
 /* A hash in hex, PINAUD_TEAM_KEY_HEX digits and a zero, and its check. */
 void pinaud_team_key_hex(const unsigned char *hash, char *to);

@@ -144,17 +144,30 @@ test_form(void **state)
 static void
 test_hash(void **state)
 {
-    char           hex[PINAUD_TEAM_KEY_HEX + 1];
-    unsigned char  hash[PINAUD_TEAM_KEY_HASH];
+    char              hex[PINAUD_TEAM_KEY_HEX + 1];
+    unsigned          i;
+    unsigned char     hash[PINAUD_TEAM_KEY_HASH];
+    pinaud_hasher_t  *hasher;
 
     (void) state;
 
-    assert_int_equal(pinaud_team_key_hash((const unsigned char *) "abc", 3,
-                                          hash), 0);
-    pinaud_team_key_hex(hash, hex);
+    hasher = pinaud_hasher_create();
+    assert_non_null(hasher);
 
-    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223"
-                             "b00361a396177a9cb410ff61f20015ad");
+    for (i = 0; i < 3; i++) {
+        assert_int_equal(pinaud_team_key_hash(hasher,
+                                              (const unsigned char *) "abcd",
+                                              3 + (i == 1), hash), 0);
+        pinaud_team_key_hex(hash, hex);
+
+        assert_string_equal(hex, i == 1 ? "88d4266fd4e6338d13b845fcf289579d"
+                                          "209c897823b9217da3e161936f031589"
+                                        : "ba7816bf8f01cfea414140de5dae2223"
+                                          "b00361a396177a9cb410ff61f20015ad");
+    }
+
+    pinaud_hasher_free(hasher);
+    pinaud_hasher_free(NULL);
 
     assert_true(pinaud_team_key_is_hex((unsigned char *) hex, 64));
     assert_false(pinaud_team_key_is_hex((unsigned char *) hex, 63));
