@@ -182,8 +182,24 @@ ok wait_until(sub {
         . 'state="needs-authorization"}'};
 }, 5), 'and so do the metrics';
 
-$fleet->enrol('main', due => 0);
-created post($gw, $path, $body, @growth), 'and who puts new tokens is heard';
+# what it tells to do is done, and that is all
+
+my $shown = $fleet->ctl->must(qw(credential show main --json))->{json};
+is $shown->{to_do}, 'pinaudctl credential authorize main', 'what to do';
+
+my @authorize = split / /, $shown->{to_do};
+
+$r = $fleet->ctl->authorize([@authorize[3 .. $#authorize], '--token-url',
+    'http://' . $gw->sim->address . '/v5/oauth/token'], sub {
+        my %query = @_;
+
+        return "?state=$query{state}&code=" . $gw->sim->code(
+            client => Pinaud::Agents::CLIENT,
+            redirect_uri => $query{redirect_uri});
+    });
+
+is $r->{exit}, 0, 'authorised anew' or diag $r->{err};
+created post($gw, $path, $body, @growth), 'and who authorises it anew is heard';
 
 $_->stop for @agents;
 finish();
