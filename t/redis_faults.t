@@ -298,7 +298,7 @@ for my $case (['nobody listens', ['refuse']], ['a black hole', ['black_hole']],
 
 my @rounds = grep { $_->[2] !~ /s/ } @faults;
 my $rounds = $long ? 1000 : 40;
-my ($memory, $bad) = (0, 0);
+my ($memory, @bad) = 0;
 
 for my $i (1 .. $rounds + 20) {
     my ($name, $mode, $flags) = @{ $rounds[$i % @rounds] };
@@ -308,12 +308,16 @@ for my $i (1 .. $rounds + 20) {
     $memory = $faults->memory if $i == 20;
 
     begin($mode, $when);
-    $bad++ if $faults->create->{status} != 503;
+
+    my $r = $faults->create;
+
+    push @bad, "$name: $r->{status}" if $r->{status} != 503;
     $evil->mode('pass');
-    $bad++ if !wait_until(sub { $faults->create->{status} == 200 }, 5);
+    push @bad, "$name: not over"
+        if !wait_until(sub { $faults->create->{status} == 200 }, 5);
 }
 
-is $bad, 0, "$rounds rounds: each refused, then served";
+is join(', ', @bad), '', "$rounds rounds: each refused, then served";
 wait_until(sub { $faults->sockets <= $sockets }, 5);
 cmp_ok $faults->sockets, '<=', $sockets, "$rounds rounds: no socket is left open";
 
