@@ -102,6 +102,11 @@ test-nginx: all
 test-asan: all asan-build
 	@perl t/tools/test.pl asan
 
+# The same source on the next Debian, in a system of its own. Needs root.
+
+test-debian13:
+	@bash t/tools/debian13.sh $(TESTS13)
+
 fuzz: fuzz-build
 	@FUZZ_SECONDS=$(FUZZ_LONG) perl t/tools/test.pl fuzz
 
@@ -149,5 +154,5 @@ clean:
 	rm -rf $(BUILD)
 
 .PHONY: all module pinaudctl deps run test unit-build fuzz-build asan-build \
-    unit test-nginx test-asan fuzz bench bench-scale clean
+    unit test-nginx test-asan test-debian13 fuzz bench bench-scale clean
 .SECONDARY: $(UNIT_OBJS) $(FUZZ_OBJS)
