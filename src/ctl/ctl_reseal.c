@@ -271,25 +271,25 @@ static const char *
 ctl_reseal_value(ctl_t *ctl, const char *name, const char *key,
     const ctl_sealed_t *sealed)
 {
+    char           *plain;
     size_t          aad_len, len, plain_len;
     ctl_words_t    *words;
     pinaud_open_e   rc;
-    unsigned char   aad[PINAUD_SEAL_AAD_MAX], *again, *plain;
+    unsigned char   aad[PINAUD_SEAL_AAD_MAX], *again;
 
-    aad_len = pinaud_seal_aad(aad, sealed->kind, name, strlen(name),
-                              sealed->version);
-
-    plain = ctl_alloc(ctl, sealed->len);
-    rc = pinaud_open(ctl->ring, sealed->domain, aad, aad_len, sealed->sealed,
-                     sealed->len, plain, &plain_len);
+    rc = ctl_unseal(ctl, ctl->ring, sealed->domain, sealed->kind, name,
+                    sealed->version, sealed->sealed, sealed->len, &plain,
+                    &plain_len);
 
     if (rc != PINAUD_OPENED) {
         return ctl_reseal_unopened(ctl, sealed, rc);
     }
 
+    aad_len = pinaud_seal_aad(aad, sealed->kind, name, strlen(name),
+                              sealed->version);
     again = ctl_alloc(ctl, plain_len + PINAUD_SEAL_OVERHEAD);
-    len = pinaud_seal(ctl->ring, sealed->domain, aad, aad_len, plain,
-                      plain_len, again);
+    len = pinaud_seal(ctl->ring, sealed->domain, aad, aad_len,
+                      (unsigned char *) plain, plain_len, again);
 
     OPENSSL_cleanse(plain, plain_len);
 
