@@ -12,6 +12,7 @@
 #include "ctl_agent.h"
 
 
+static int ctl_scan_locked(ctl_agent_t *agent, ctl_agent_credential_t *one);
 static int ctl_scan_read(ctl_agent_t *agent, ctl_agent_credential_t *one,
     ctl_look_t *look);
 static void ctl_scan_base(const ctl_secret_t *secret, char *base);
@@ -109,8 +110,12 @@ ctl_agent_look(ctl_agent_t *agent, ctl_agent_credential_t *one)
     char          text[CTL_AGENT_WISH];
     ctl_look_t    look;
 
-    if (one->in_flight || one->locked) {
+    if (one->in_flight) {
         return CTL_DONE;
+    }
+
+    if (one->locked) {
+        return ctl_scan_locked(agent, one);
     }
 
     one->waiting = 0;
@@ -165,6 +170,36 @@ ctl_agent_look(ctl_agent_t *agent, ctl_agent_credential_t *one)
     }
 
     return ctl_scan_due(agent, one, &look);
+}
+
+
+/*
+ * An answer that does not open may be the only one there is, unless the record
+ * has a newer refresh token.
+ */
+
+static int
+ctl_scan_locked(ctl_agent_t *agent, ctl_agent_credential_t *one)
+{
+    int         rc;
+    ctl_look_t  look;
+
+    memset(&look, 0, sizeof(ctl_look_t));
+    rc = ctl_scan_read(agent, one, &look);
+
+    if (rc != CTL_DONE) {
+        return rc == CTL_REFUSED ? CTL_DONE : rc;
+    }
+
+    if (!look.record.exists
+        || look.secret.refresh_version > one->entry.refresh_version)
+    {
+        ctl_attempt_forget(agent, one);
+        one->locked = 0;
+        one->waiting = 1;
+    }
+
+    return CTL_DONE;
 }
 
 

@@ -13,9 +13,11 @@
 #define CTL_WARN_DAY   86400
 
 
-static void ctl_warn_expiry(ctl_agent_t *agent,
-    ctl_agent_credential_t *one, const char *token, uint64_t expires,
-    uint64_t *told, int person);
+static void ctl_warn_expiry(ctl_agent_t *agent, ctl_agent_credential_t *one,
+    const char *token, uint64_t expires, int helpless, int alarm,
+    uint64_t *told);
+static void ctl_warn_attempt(ctl_agent_t *agent, ctl_agent_credential_t *one,
+    const ctl_attempt_t *attempt);
 
 
 /* What a person has to do in time. */
@@ -26,12 +28,10 @@ ctl_agent_warn(ctl_agent_t *agent, ctl_agent_credential_t *one,
 {
     int                      helpless;
     const ctl_secret_t      *secret;
-    const ctl_attempt_t     *attempt;
     const ctl_credential_t  *record;
 
     record = &look->record;
     secret = &look->secret;
-    attempt = look->due.attempt;
 
     if (!record->exists) {
         return;
@@ -48,41 +48,30 @@ ctl_agent_warn(ctl_agent_t *agent, ctl_agent_credential_t *one,
 
     one->unusable_told = !look->due.usable;
 
-    if (helpless) {
-        ctl_warn_expiry(agent, one, "access", record->expires,
-                             &one->told_access, 1);
+    /* one that is refreshed in time has no more than some days left, too */
+
+    if (helpless || record->state != CTL_STATE_OK) {
+        ctl_warn_expiry(agent, one, "access", record->expires, helpless, 1,
+                        &one->told_access);
     }
 
     if (secret->refresh) {
         ctl_warn_expiry(agent, one, "refresh", secret->refresh_expires,
-                             &one->told_refresh, helpless);
+                        helpless, helpless, &one->told_refresh);
     }
 
-    if (attempt != NULL && !look->due.own
-        && agent->now > attempt->at + agent->takeover
-        && one->told_attempt != agent->now / 1000 / CTL_WARN_DAY)
-    {
-        one->told_attempt = agent->now / 1000 / CTL_WARN_DAY;
-
-        ctl_agent_log(agent, "stands", one->name,
-                      json_pack("{s:s, s:s, s:s, s:o, s:b}", "host",
-                                attempt->host, "since",
-                                ctl_time(agent->ctl, attempt->at / 1000),
-                                "message", "this host's agent has an answer "
-                                "or knows of none: start it again; if it is "
-                                "gone for good, see the cure", "cure",
-                                json_sprintf("pinaudctl credential refresh "
-                                             "%s --force", one->name),
-                                "alarm", 1));
+    if (look->due.attempt != NULL && !look->due.own) {
+        ctl_warn_attempt(agent, one, look->due.attempt);
     }
 }
 
 
-/* Once a day. */
+/* Once a day, in the last two weeks. */
 
 static void
 ctl_warn_expiry(ctl_agent_t *agent, ctl_agent_credential_t *one,
-    const char *token, uint64_t expires, uint64_t *told, int person)
+    const char *token, uint64_t expires, int helpless, int alarm,
+    uint64_t *told)
 {
     json_t   *fields;
     int64_t   left;
@@ -103,12 +92,46 @@ ctl_warn_expiry(ctl_agent_t *agent, ctl_agent_credential_t *one,
                        ctl_time(agent->ctl, expires), "days_left",
                        (json_int_t) left);
 
-    if (person) {
+    if (helpless) {
         json_object_set_new(fields, "cure",
                             json_sprintf("pinaudctl credential authorize %s",
                                          one->name));
+    }
+
+    if (alarm) {
         json_object_set_new(fields, "alarm", json_true());
     }
 
     ctl_agent_log(agent, "expires", one->name, fields);
+}
+
+
+/* Once a day of somebody else's attempt that is older than it should be. */
+
+static void
+ctl_warn_attempt(ctl_agent_t *agent, ctl_agent_credential_t *one,
+    const ctl_attempt_t *attempt)
+{
+    uint64_t  today;
+
+    today = agent->now / 1000 / CTL_WARN_DAY;
+
+    if (agent->now <= attempt->at + agent->takeover
+        || one->told_attempt == today)
+    {
+        return;
+    }
+
+    one->told_attempt = today;
+
+    ctl_agent_log(agent, "stands", one->name,
+                  json_pack("{s:s, s:s, s:s, s:o, s:b}", "host",
+                            attempt->host, "since",
+                            ctl_time(agent->ctl, attempt->at / 1000),
+                            "message", "only this host's agent can know what "
+                            "became of it: start it again. If it is gone for "
+                            "good, see the cure", "cure",
+                            json_sprintf("pinaudctl credential refresh %s "
+                                         "--force", one->name),
+                            "alarm", 1));
 }
