@@ -337,6 +337,35 @@ $r = $fleet->once('a');
 is_deeply [@$expires{qw(token days_left alarm)}], ['refresh', 10, undef],
     'a refresh token has ten days left';
 
+# and an access token that nobody manages to renew
+
+$redis->cmd('HSET', 'pinaud:secret:{due}', 'failures', 10);
+$r = $fleet->once('a');
+($expires) = grep { $_->{event} eq 'expires' && $_->{token} eq 'access' }
+    @{ $r->{log} };
+is $expires, undef, 'a month left is no alarm';
+due('due');
+$sim->fault(kind => 'rate_limited', path => 'oauth');
+$r = $fleet->once('a');
+($expires) = grep { $_->{event} eq 'expires' && $_->{token} eq 'access' }
+    @{ $r->{log} };
+is_deeply [@$expires{qw(credential days_left alarm cure)}],
+    ['due', 0, JSON::PP::true, undef], 'an hour is, after ten failures';
+
+# a key that is gone: an answer that the store has needs none
+
+my $keys = slurp($ctl->keys);
+is $fleet->once('a')->{exit}, 0, 'the journal has an answer';
+spew($ctl->keys, $ctl->must(qw(seal-key generate))->{out});
+$r = $fleet->once('a');
+is join(' ', map { $_->{message} =~ /seal key file/ ? 'key' : () }
+    grep { $_->{event} eq 'recalled' } @{ $r->{log} }), 'key',
+    'that its key is gone is told';
+is join(' ', grep { $_ eq 'recalled' } map { $_->{event} }
+    @{ $fleet->once('a')->{log} }), '', 'once, since the store has it';
+spew($ctl->keys, $keys);
+is $fleet->once('a')->{exit}, 0, 'with its key all is well';
+
 # it does all this as the user that conf/redis-acl.conf has for it
 
 acl();

@@ -9,8 +9,9 @@
 #include "ctl_agent.h"
 
 
-#define CTL_WARN_DAYS  14              /* before something expires */
-#define CTL_WARN_DAY   86400
+#define CTL_WARN_DAYS      14          /* before something expires */
+#define CTL_WARN_FAILURES  10          /* in a row: some minutes of them */
+#define CTL_WARN_DAY       86400
 
 
 static void ctl_warn_expiry(ctl_agent_t *agent, ctl_agent_credential_t *one,
@@ -48,9 +49,9 @@ ctl_agent_warn(ctl_agent_t *agent, ctl_agent_credential_t *one,
 
     one->unusable_told = !look->due.usable;
 
-    /* one that is refreshed in time has no more than some days left, too */
+    /* days left are no reason: that is when it is refreshed */
 
-    if (helpless || record->state != CTL_STATE_OK) {
+    if (helpless || secret->failures >= CTL_WARN_FAILURES) {
         ctl_warn_expiry(agent, one, "access", record->expires, helpless, 1,
                         &one->told_access);
     }
