@@ -134,7 +134,8 @@ sub charged {
 
 
 created create(), 'at first';
-like $gw->nginx->log, qr/store "main" is at "127.0.0.1" port \d+/, 'where it is';
+like $gw->nginx->log, qr/store "main" is at "127.0.0.1" port \d+/,
+    'where it is';
 
 # asked for, while many requests run
 

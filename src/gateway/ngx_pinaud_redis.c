@@ -26,6 +26,10 @@ ngx_pinaud_redis_create(ngx_pinaud_redis_conf_t *conf, ngx_pool_t *pool,
     redis->conf = conf;
     redis->log = log;
 
+    /* reading the configuration may have taken a while; timers begin now */
+
+    ngx_time_update();
+
     if (conf->mode == PINAUD_REACH_SENTINEL) {
         return (ngx_pinaud_sentinel_create(redis, pool) == NGX_OK) ? redis
                                                                    : NULL;

@@ -1,0 +1,178 @@
+#!/usr/bin/perl
+
+# Copyright (C) the ngx_pinaud_module authors
+
+# Where Redis is and who we are to it changes while the gateway runs: a name
+# leads elsewhere, a master becomes a replica, a password is another one.
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use IO::Select;
+use IO::Socket::INET;
+use Pinaud::Check;
+use Pinaud::Gateway;
+use Pinaud::HTTP;
+use Pinaud::Nginx;
+use Pinaud::Process;
+use Pinaud::Redis;
+use Socket qw(inet_aton);
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+# Two with one port: the name is that of the first one when nginx starts. The
+# second one has what the first one has, but for who may log in.
+
+my $first = Pinaud::Redis->new(config => "bind 127.0.0.1\n");
+my $second = Pinaud::Redis->new(port => $first->port,
+    config => "bind 127.0.0.2\n");
+my @growth = (team => 'growth');
+
+my $dns = dns();
+my $gw = Pinaud::Gateway->new(redis => $first,
+    redis_url => 'redis://localhost:' . $first->port,
+    http => "pinaud_redis_timeout 500ms; pinaud_redis_connect_timeout 500ms;"
+        . " resolver 127.0.0.1:@{[ $dns->{port} ]} valid=1s ipv6=off;"
+        . ' resolver_timeout 10s;');
+
+sub create { post($gw, create_path, body(), @growth, @_) }
+sub said { scalar(() = $gw->nginx->log_since =~ /$_[0]/g) }
+
+sub back {
+    my ($name) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    ok wait_until(sub { create()->{status} == 200 }, 8), $name
+        or diag $gw->nginx->log_since;
+}
+
+sub copy {
+    my ($from, $to) = @_;
+
+    $to->cmd('RESTORE', $_, 0, $from->cmd('DUMP', $_), 'REPLACE')
+        for @{ $from->cmd('KEYS', '*') };
+}
+
+
+created create(), 'by its name';
+copy($first, $second);
+
+
+# nobody answers for the name: the old address is tried, and nothing hangs
+
+$gw->nginx->mark;
+$dns->{say}->('');
+$first->kill;
+
+my ($longest, $served) = (0, 0);
+my $end = time() + 2;
+
+while (time() < $end) {
+    my $r = create();
+
+    $longest = $r->{elapsed} if $longest < $r->{elapsed};
+    is $r->{status}, 503, 'refused while it is away' if !$served++;
+    sleep 0.05;
+}
+
+cmp_ok $longest, '<', 2.5, 'nothing hangs while a name is looked for';
+is said('is unavailable'), 1, 'told once';
+
+$first->start;
+copy($second, $first);
+back('back at the old address, without an answer for its name');
+
+
+# the name leads elsewhere: followed when the connection fails
+
+$dns->{say}->('127.0.0.2');
+sleep 1.1;
+$gw->nginx->mark;
+my $keys = $second->cmd('INFO', 'commandstats') =~ /evalsha:calls=(\d+)/
+    ? $1 : 0;
+$first->kill;
+back('the name leads to another one');
+cmp_ok +($second->cmd('INFO', 'commandstats') =~ /evalsha:calls=(\d+)/)[0]
+    // 0, '>', $keys, 'that one decides';
+
+
+# it becomes a replica, and a master again
+
+$gw->nginx->mark;
+$first->start;
+$second->cmd(qw(REPLICAOF 127.0.0.1), $first->port);
+ok $gw->nginx->wait_log(qr/is unavailable: is a replica/, 5)
+    || do { create(); $gw->nginx->wait_log(qr/is unavailable/, 5) },
+    'a replica is not used';
+refused create(), 'store-unavailable', 'while it is one';
+ok $gw->nginx->wait_log(qr/is unavailable: (?:is a replica|READONLY)/, 5),
+    'and told';
+my $before = $second->cmd('INFO', 'commandstats') =~ /evalsha:calls=(\d+)/
+    ? $1 : 0;
+create() for 1 .. 3;
+is +($second->cmd('INFO', 'commandstats') =~ /evalsha:calls=(\d+)/)[0] // 0,
+    $before, 'it is asked nothing';
+$second->cmd(qw(REPLICAOF NO ONE));
+$gw->{redis} = $second;
+$gw->enrol;
+back('a master again');
+
+
+# another password, read on reload; it is in no log
+
+$second->cmd(qw(CONFIG SET requirepass), 'old-secret-word');
+$second->{password} = 'old-secret-word';
+my $file = $gw->nginx->dir . '/password';
+spew($file, "old-secret-word\n", 0600);
+$gw->{http} .= " pinaud_redis_password_file $file;";
+$gw->nginx->conf($gw->http)->reload;
+back('with a password');
+
+$second->cmd(qw(CONFIG SET requirepass), 'new-secret-word');
+$second->{password} = 'new-secret-word';
+delete $second->{client};
+$gw->nginx->mark;
+$second->cmd(qw(CLIENT KILL TYPE normal SKIPME yes));
+ok $gw->nginx->wait_log(qr/is unavailable: WRONGPASS/, 5),
+    'another password is needed';
+spew($file, 'new-secret-word', 0600);
+sleep 0.7;
+refused create(), 'store-unavailable', 'the file is not read meanwhile';
+$gw->nginx->reload;
+back('read on reload, without a newline at its end');
+unlike $gw->nginx->log, qr/secret-word/, 'no password is logged';
+
+finish();
+
+
+# Answers with one address for any name, or not at all.
+
+sub dns {
+    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+        Proto => 'udp') or die "socket: $!";
+    my $file = temp_dir('dns') . '/address';
+
+    spew($file, '127.0.0.1');
+
+    my $pid = Pinaud::Process::daemon(sub {
+        my $parent = getppid;
+
+        while (getppid == $parent) {
+            next if !IO::Select->new($socket)->can_read(0.5);
+            my $from = recv $socket, my $query, 512, 0 or next;
+            my $address = slurp($file);
+            next if $address eq '';
+
+            my ($question) = substr($query, 12) =~ /^((?:[^\0].*?)?\0.{4})/s;
+            send $socket, substr($query, 0, 2) . "\x81\x80\0\1\0\1\0\0\0\0"
+                . "$question\xc0\x0c\0\1\0\1\0\0\0\1\0\4"
+                . inet_aton($address), 0, $from;
+        }
+    });
+
+    return { port => $socket->sockport, pid => $pid,
+        say => sub { spew($file, $_[0]) } };
+}
