@@ -16,6 +16,7 @@ use POSIX ();
 use Pinaud::Ctl;
 use Pinaud::Process;
 use Pinaud::Redis;
+use Pinaud::RedisCluster;
 use Test::More;
 
 use constant DAY => 86400;
@@ -501,5 +502,49 @@ well('team keys');
 $redis->cmd('DEL', $record, $secrets, 'pinaud:credentials');
 finds('credentials', 'warning', qr/there are none/,
     qr/authorize NAME --client-id ID/, 'none');
+
+
+# a cluster: each master
+
+my $cluster = Pinaud::RedisCluster->new(config => "appendonly yes\n"
+    . "cluster-require-full-coverage no\n");
+my @nodes = $cluster->nodes;
+my @names = map { '127.0.0.1:' . $_->port } @nodes;
+my %cluster = (PINAUD_REDIS => $cluster->words,
+    PINAUD_REDIS_PASSWORD_FILE => undef);
+
+put(@put, { env => \%cluster });
+$all = doctor(%cluster);
+
+is_deeply [map { "$_->{check} $_->{state}" } grep { $_->{state} ne 'ok' }
+    @$all], ['redis users warning'], 'cluster: well';
+is_deeply [sort map { $_->{check} } grep { $_->{check} =~ /^redis memory/ }
+    @$all], [sort map { "redis memory $_" } @names], 'cluster: each master';
+is +(of('redis cluster', @$all))[0]{found}, '3 masters, all slots have one',
+    'cluster: slots';
+
+$nodes[1]->cmd(qw(CONFIG SET appendonly no));
+finds("redis persistence $names[1]", 'problem', qr/without an append-only/,
+    qr/appendonly yes/, 'cluster: one', %cluster);
+is_deeply [map { $_->{state} } map { of("redis persistence $_",
+    @{ $last->{json}{checks} }) } @names[0, 2]], [qw(ok ok)],
+    'cluster: not the others';
+
+$_->cmd(qw(ACL SETUSER lame on), ">$password", @operator,
+    '+cluster|slots', '-hset') for @nodes;
+finds('redis rights', 'problem', qr/may not: HSET pinaud:credential:\*, HSET pinaud:secret:\*, HSET pinaud:account:\*$/,
+    qr/redis-acl\.conf/, 'cluster: rights',
+    PINAUD_REDIS => $cluster->words(user => 'lame'));
+
+my $slot = $cluster->slot('nobody');
+$_->cmd('CLUSTER', 'DELSLOTS', $slot) for @nodes;
+finds('redis cluster', 'problem', qr/^1 of 16384 slots have no master/,
+    qr/--cluster check/, 'cluster: a slot of nobody', %cluster);
+
+my $owner = $cluster->owner('pinaud:credential:{main}');
+my ($gone) = grep { $_->port != $owner->port } @nodes[1, 2];
+$gone->stop;
+finds('redis 127.0.0.1:' . $gone->port, 'problem', qr/cannot connect/,
+    qr/runs/, 'cluster: one is gone', %cluster);
 
 done_testing();

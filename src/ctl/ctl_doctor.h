@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 #include "ctl.h"
+#include "ctl_link.h"
 
 
 #define CTL_DOCTOR_SOON  (14 * 86400)  /* seconds before something expires */
@@ -45,7 +46,11 @@ typedef struct {
     unsigned           open:1;         /* the store is reached */
     unsigned           attempts;       /* that stand */
     uint64_t           now;            /* Redis's time in seconds */
-    const char        *info;           /* what INFO told, or NULL */
+
+    ctl_link_t        *link;           /* to the server that is looked at */
+    const char        *node;           /* " HOST:PORT" of it in a cluster */
+    const char        *info;           /* what INFO told */
+
     const char       **names;          /* of credentials, sorted; or
                                           NULL: not known */
     unsigned           nnames;

@@ -29,11 +29,6 @@ void
 ctl_doctor_user(ctl_doctor_t *doctor)
 {
     ctl_doctor_default(doctor);
-
-    if (doctor->ctl->store->reach.mode == PINAUD_REACH_CLUSTER) {
-        return;
-    }
-
     ctl_doctor_rights(doctor);
 }
 
@@ -153,7 +148,8 @@ ctl_doctor_rights(ctl_doctor_t *doctor)
 
 /*
  * Redis checks rights when it queues a command of a transaction, and what is
- * then discarded is never done.
+ * then discarded is never done. A node of a cluster checks them before it tells
+ * that another has the key.
  */
 
 static int
