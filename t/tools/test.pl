@@ -7,7 +7,8 @@
 #     test.pl [unit] [fuzz] [nginx] [asan]       all of these unless told
 #
 # A unit test's case, a fuzzer's run and a line of TAP count one each. What a
-# group prints goes to build/test/; of what fails, the end is shown.
+# group prints goes to build/test/; of what fails, the end is shown. So many
+# files of t/ run at once as TEST_JOBS says, 3 unless told.
 
 use warnings;
 use strict;
@@ -18,6 +19,7 @@ use File::Basename qw(basename dirname);
 my $top = abs_path(dirname($0) . '/../..');
 my $build = "$top/build";
 my $seconds = $ENV{FUZZ_SECONDS} // 10;
+my $jobs = $ENV{TEST_JOBS} // 3;
 my ($passed, $failed) = (0, 0);
 
 my %groups = (unit => \&unit, fuzz => \&fuzz, nginx => \&nginx,
@@ -61,9 +63,9 @@ sub tail {
 }
 
 
-# A program's exit status and what it printed, which is kept too.
+# Begins a program; what it prints is kept.
 
-sub run {
+sub begin {
     my ($name, @command) = @_;
 
     my $log = "$build/test/$name.log";
@@ -75,13 +77,21 @@ sub run {
         exec @command or die "$command[0]: $!\n";
     }
 
-    waitpid $pid, 0;
-    my $status = $?;
+    return $pid;
+}
 
-    open my $file, '<', $log or die "$log: $!\n";
-    local $/;
 
-    return ($status, scalar <$file>);
+sub printed { slurp("$build/test/$_[0].log") }
+
+
+# A program's exit status and what it printed.
+
+sub run {
+    my ($name, @command) = @_;
+
+    waitpid begin($name, @command), 0;
+
+    return ($?, printed($name));
 }
 
 
@@ -132,30 +142,59 @@ sub asan {
 }
 
 
-sub starts_ours {
-    open my $file, '<', $_[0] or die "$_[0]: $!\n";
-    local $/;
+sub starts_ours { slurp($_[0]) =~ /^use Pinaud::(?:Ctl|Gateway|Nginx)\b/m }
 
-    return scalar(<$file>) =~ /^use Pinaud::(?:Ctl|Gateway|Nginx)\b/m;
-}
 
+# Most tests wait most of the time, so some run at once; those that say
+# "Runs alone" measure time, and come last.
 
 sub prove {
     my ($group, @tests) = @_;
 
-    for my $test (sort @tests) {
+    my (%alone, %running);
+
+    $alone{$_} = slurp($_) =~ /^# Runs alone/m for @tests;
+
+    for my $test (sort { $alone{$a} <=> $alone{$b} || $a cmp $b } @tests) {
         my $name = basename($test, '.t');
-        my ($status, $output) = run("$group-$name", $^X, $test);
-        my $good = () = $output =~ /^ok \d+/mg;
-        my $bad = () = $output =~ /^not ok \d+/mg;
-        my ($plan) = $output =~ /^1\.\.(\d+)/m;
 
-        if ($output =~ /^1\.\.0 # SKIP (.*)/m) {
-            printf "  %-28s skipped: %s\n", $name, $1;
-            next;
-        }
+        finished($group, \%running)
+            while keys %running >= ($alone{$test} ? 1 : $jobs);
 
-        $bad ||= 1 if $status || !defined $plan || $plan != $good + $bad;
-        count($name, $good, $bad, $output);
+        $running{begin("$group-$name", $^X, $test)} = $name;
     }
+
+    finished($group, \%running) while %running;
+}
+
+
+# Waits for the next test that ends, and counts it.
+
+sub finished {
+    my ($group, $running) = @_;
+
+    my $pid = waitpid -1, 0;
+    my $status = $?;
+    my $name = delete $running->{$pid} // return;
+
+    my $output = printed("$group-$name");
+    my $good = () = $output =~ /^ok \d+/mg;
+    my $bad = () = $output =~ /^not ok \d+/mg;
+    my ($plan) = $output =~ /^1\.\.(\d+)/m;
+
+    if ($output =~ /^1\.\.0 # SKIP (.*)/m) {
+        printf "  %-28s skipped: %s\n", $name, $1;
+        return;
+    }
+
+    $bad ||= 1 if $status || !defined $plan || $plan != $good + $bad;
+    count($name, $good, $bad, $output);
+}
+
+
+sub slurp {
+    open my $file, '<', $_[0] or die "$_[0]: $!\n";
+    local $/;
+
+    return scalar <$file>;
 }
