@@ -170,7 +170,7 @@ sub ask {
     return ref $said eq 'Pinaud::Redis::Error' ? "$said" : 'done';
 }
 
-my $no = qr/^NOPERM|can't access at least one of the keys|can't run this command/;
+my $no = qr/^NOPERM|ACL failure in script|can't access at least one of the keys|can't run this command/;
 my $id = account;
 
 sub script {

@@ -15,6 +15,7 @@
 
 
 #define CTL_LINK_ELEMENTS  (1 << 22)   /* of one array */
+#define CTL_LINK_DEPTH     6           /* arrays in arrays */
 #define CTL_LINK_BYTES     (1 << 28)   /* of one reply */
 
 
@@ -75,7 +76,8 @@ ctl_link_name(ctl_link_t *link)
 
 /*
  * hiredis makes room for as many elements as an array's first line tells,
- * which is all memory where that line is nonsense.
+ * which is all memory where that line is nonsense, and from version 1 on goes
+ * as deep as it is led.
  */
 
 static int
@@ -99,11 +101,18 @@ ctl_link_reader(ctl_link_t *link)
 static void *
 ctl_link_array(const redisReadTask *task, ctl_elements_t elements)
 {
+    unsigned                          depth;
+    const redisReadTask              *parent;
     const redisReplyObjectFunctions  *hiredis;
 
     hiredis = task->privdata;
+    depth = 0;
 
-    if (elements > CTL_LINK_ELEMENTS) {
+    for (parent = task->parent; parent; parent = parent->parent) {
+        depth++;
+    }
+
+    if (elements > CTL_LINK_ELEMENTS || depth > CTL_LINK_DEPTH) {
         return NULL;
     }
 

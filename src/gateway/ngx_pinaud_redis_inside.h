@@ -24,6 +24,7 @@
 #define NGX_PINAUD_REDIS_OUTPUT       (16 << 20)   /* bytes not yet written */
 #define NGX_PINAUD_REDIS_REPLY        (1 << 16)    /* bytes of one reply */
 #define NGX_PINAUD_REDIS_ELEMENTS     16           /* of an array in it */
+#define NGX_PINAUD_REDIS_DEPTH        6            /* arrays in arrays */
 
 
 #if (HIREDIS_MAJOR >= 1)

@@ -87,7 +87,8 @@ ngx_pinaud_link_command(ngx_pinaud_link_t *link, ngx_pinaud_call_t *call,
 
 /*
  * hiredis makes room for as many elements as an array's first line tells,
- * which takes gigabytes and seconds where that line is nonsense.
+ * which takes gigabytes and seconds where that line is nonsense, and from
+ * version 1 on goes as deep as it is led.
  */
 
 ngx_int_t
@@ -115,11 +116,20 @@ static void *
 ngx_pinaud_link_array(const redisReadTask *task,
     ngx_pinaud_elements_t elements)
 {
-    ngx_pinaud_link_t  *link;
+    ngx_uint_t            depth;
+    ngx_pinaud_link_t    *link;
+    const redisReadTask  *parent;
 
     link = task->privdata;
+    depth = 0;
 
-    if ((size_t) elements > link->elements) {
+    for (parent = task->parent; parent; parent = parent->parent) {
+        depth++;
+    }
+
+    if ((size_t) elements > link->elements
+        || depth > NGX_PINAUD_REDIS_DEPTH)
+    {
         return NULL;
     }
 
