@@ -17,8 +17,9 @@ LIBS := -lhiredis -ljansson -lcrypto
 CTL_LIBS := $(LIBS) -lssl -lcurl
 
 PURE := $(wildcard src/audience/*.c src/store/*.c)
-CTL_PURE := src/ctl/ctl_oauth_answer.c src/ctl/ctl_redirect.c \
-    src/ctl/ctl_agent_due.c $(wildcard src/ctl/ctl_journal*.c)
+CTL_PURE := src/ctl/ctl_oauth_answer.c src/ctl/ctl_oauth_text.c \
+    src/ctl/ctl_redirect.c src/ctl/ctl_agent_due.c \
+    $(wildcard src/ctl/ctl_journal*.c)
 HEADERS := $(wildcard src/*/*.h t/*/*.h)
 SCRIPTS := $(wildcard src/store/*.lua)
 MODULE_SRCS := ngx_pinaud_module.c $(wildcard src/gateway/*.c)

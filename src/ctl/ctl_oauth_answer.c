@@ -7,17 +7,12 @@
 
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <jansson.h>
 #include <openssl/crypto.h>
 #include "ctl_oauth_answer.h"
-
-
-#define CTL_ANSWER_WORD  20            /* longer words may be tokens */
 
 
 static void ctl_answer_granted(ctl_oauth_answer_t *answer,
@@ -31,9 +26,6 @@ static uint64_t ctl_answer_number(const json_t *value, const char *name,
     uint64_t max);
 static void ctl_answer_scope(ctl_oauth_answer_t *answer, const json_t *value);
 static void ctl_answer_unknown(ctl_oauth_answer_t *answer, const char *what);
-static void ctl_answer_printable(char *text);
-static void ctl_answer_hide(char *text);
-static size_t ctl_answer_word(const char *text);
 
 
 void
@@ -223,7 +215,7 @@ ctl_answer_scope(ctl_oauth_answer_t *answer, const json_t *value)
 
     if (scope != NULL && strlen(scope) <= CTL_SCOPE_MAX) {
         memcpy(answer->scope, scope, strlen(scope) + 1);
-        ctl_answer_printable(answer->scope);
+        ctl_oauth_printable(answer->scope);
     }
 }
 
@@ -368,92 +360,6 @@ ctl_oauth_answer_probed(ctl_oauth_answer_t *answer, unsigned status)
 
 
 void
-ctl_oauth_answer_reason(ctl_oauth_answer_t *answer, const char *fmt, ...)
-{
-    int      n;
-    char    *text;
-    va_list  args;
-
-    va_start(args, fmt);
-    n = vsnprintf(NULL, 0, fmt, args);
-    va_end(args);
-
-    text = (n < 0) ? NULL : malloc((size_t) n + 1);
-
-    if (text == NULL) {
-        memcpy(answer->reason, "out of memory", sizeof("out of memory"));
-        return;
-    }
-
-    va_start(args, fmt);
-    vsnprintf(text, (size_t) n + 1, fmt, args);
-    va_end(args);
-
-    /* before it is cut, which would make a short word of a long one */
-
-    ctl_answer_hide(text);
-    ctl_answer_printable(text);
-    snprintf(answer->reason, CTL_REASON_MAX, "%s", text);
-
-    OPENSSL_cleanse(text, (size_t) n);
-    free(text);
-}
-
-
-/* Others may have written it: nothing that a terminal would obey. */
-
-static void
-ctl_answer_printable(char *text)
-{
-    for ( /* void */ ; *text != '\0'; text++) {
-        if (*text < 0x20 || *text >= 0x7f) {
-            *text = '?';
-        }
-    }
-}
-
-
-/* A word that is as long as tokens are may be one. */
-
-static void
-ctl_answer_hide(char *text)
-{
-    char    *to;
-    size_t   len;
-
-    to = text;
-
-    while (*text != '\0') {
-        len = ctl_answer_word(text);
-
-        if (len > CTL_ANSWER_WORD) {
-            memcpy(to, "***", 3);
-            to += 3;
-
-        } else {
-            len = len ? len : 1;
-            memmove(to, text, len);
-            to += len;
-        }
-
-        text += len;
-    }
-
-    *to = '\0';
-}
-
-
-/* Letters of tokens, also where they are encoded. */
-
-static size_t
-ctl_answer_word(const char *text)
-{
-    return strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                        "0123456789-._~+/=%");
-}
-
-
-void
 ctl_oauth_answer_wipe(ctl_oauth_answer_t *answer)
 {
     OPENSSL_cleanse(answer, sizeof(ctl_oauth_answer_t));
@@ -474,51 +380,4 @@ ctl_oauth_refresh_expires(const ctl_oauth_answer_t *answer, uint64_t now)
     }
 
     return 0;
-}
-
-
-int
-ctl_oauth_scope_has(const char *scope, const char *word)
-{
-    size_t  len;
-
-    while (*scope != '\0') {
-        len = strcspn(scope, " ,");
-
-        if (len == strlen(word) && memcmp(scope, word, len) == 0) {
-            return 1;
-        }
-
-        scope += len;
-        scope += strspn(scope, " ,");
-    }
-
-    return 0;
-}
-
-
-char *
-ctl_oauth_encode(char *to, const char *text)
-{
-    unsigned char  c;
-
-    static const char  hex[] = "0123456789ABCDEF";
-
-    while ((c = (unsigned char) *text++) != '\0') {
-
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
-            || (c >= '0' && c <= '9') || strchr("-._~", c) != NULL)
-        {
-            *to++ = (char) c;
-            continue;
-        }
-
-        *to++ = '%';
-        *to++ = hex[c >> 4];
-        *to++ = hex[c & 15];
-    }
-
-    *to = '\0';
-
-    return to;
 }

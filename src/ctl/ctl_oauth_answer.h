@@ -81,6 +81,9 @@ void ctl_oauth_answer_probed(ctl_oauth_answer_t *answer, unsigned status);
 void ctl_oauth_answer_reason(ctl_oauth_answer_t *answer, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Leaves nothing that a terminal would obey: others may have written it. */
+void ctl_oauth_printable(char *text);
+
 void ctl_oauth_answer_wipe(ctl_oauth_answer_t *answer);
 
 /*
