@@ -130,6 +130,10 @@ my @commands = (
     [qw(policy export)],
     [qw(policy diff), $policy],
     [qw(policy apply --prune), $policy],
+    [qw(team key create growth)],
+    [qw(team key list)],
+    [qw(seal-key list)],
+    [qw(seal-key reseal)],
     [qw(usage)],
     ['usage', account],
     [qw(cooldown clear main)],
@@ -148,6 +152,10 @@ for my $command (@commands) {
 }
 
 is_deeply denied(), [], 'operators: none of this was refused';
+
+my ($exit, $found) = $gw->ctl('doctor');
+like $found, qr/^ok +redis rights/m, 'doctor: these rights are enough';
+is_deeply denied(), [], 'doctor: may look at all it wants' or diag $found;
 
 
 # what each may not

@@ -146,6 +146,7 @@ my ($gw, $evil, $nginx) = ($faults->gw, $faults->evil, $faults->nginx);
 my %only = (p => 'HMGET', a => 'EVALSHA|EVAL');
 my %moments = (g => 'greeting', p => 'policy', a => 'admission');
 
+$gw->sim->limits(ads_write => '1000000/60', safety_net => '1000000/1');
 $faults->up('at first');
 my $sockets = $faults->sockets;
 
