@@ -7,12 +7,16 @@
 
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <jansson.h>
 #include <openssl/crypto.h>
 #include "ctl_oauth_answer.h"
+
+
+#define CTL_ANSWER_WHAT  96
 
 
 static void ctl_answer_granted(ctl_oauth_answer_t *answer,
@@ -223,6 +227,7 @@ ctl_answer_scope(ctl_oauth_answer_t *answer, const json_t *value)
 static void
 ctl_answer_refused(ctl_oauth_answer_t *answer, const json_t *value)
 {
+    char         what[CTL_ANSWER_WHAT];
     long long    code;
     const char  *message;
 
@@ -254,9 +259,10 @@ ctl_answer_refused(ctl_oauth_answer_t *answer, const json_t *value)
         answer->outcome = CTL_OAUTH_UNKNOWN;
     }
 
-    ctl_oauth_answer_reason(answer, "Pinterest answers %u, code %lld%s%s",
-                            answer->status, code, message ? ": " : "",
-                            message ? message : "");
+    snprintf(what, sizeof(what), "Pinterest answers %u, code %lld",
+             answer->status, code);
+
+    ctl_oauth_answer_quote(answer, what, message ? message : "");
 }
 
 
@@ -265,8 +271,9 @@ ctl_answer_refused(ctl_oauth_answer_t *answer, const json_t *value)
 static int
 ctl_answer_rfc(ctl_oauth_answer_t *answer, const json_t *value)
 {
+    char         what[CTL_ANSWER_WHAT];
     unsigned     i;
-    const char  *description, *error;
+    const char  *description, *error, *known;
 
     static const struct {
         const char           *error;
@@ -291,16 +298,19 @@ ctl_answer_rfc(ctl_oauth_answer_t *answer, const json_t *value)
 
     answer->outcome = (answer->status == 401) ? CTL_OAUTH_UNTOLD
                                               : CTL_OAUTH_UNKNOWN;
+    known = "an error that is not known";
 
     for (i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
         if (strcmp(errors[i].error, error) == 0) {
             answer->outcome = errors[i].outcome;
+            known = errors[i].error;
         }
     }
 
-    ctl_oauth_answer_reason(answer, "Pinterest answers %u, %s%s%s",
-                            answer->status, error, description ? ": " : "",
-                            description ? description : "");
+    snprintf(what, sizeof(what), "Pinterest answers %u, %s", answer->status,
+             known);
+
+    ctl_oauth_answer_quote(answer, what, description ? description : "");
 
     return 1;
 }

@@ -74,12 +74,13 @@ void ctl_oauth_answer_read(ctl_oauth_answer_t *answer, unsigned status,
  */
 void ctl_oauth_answer_probed(ctl_oauth_answer_t *answer, unsigned status);
 
-/*
- * Tells why; printable, and what could be a token in it is left out. What is
- * too long is cut.
- */
+/* Tells why, printable; what is too long is cut. */
 void ctl_oauth_answer_reason(ctl_oauth_answer_t *answer, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* The same with a message of the endpoint's, less what may be a token in it. */
+void ctl_oauth_answer_quote(ctl_oauth_answer_t *answer, const char *what,
+    const char *message);
 
 /* Leaves nothing that a terminal would obey: others may have written it. */
 void ctl_oauth_printable(char *text);

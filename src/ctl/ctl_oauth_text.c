@@ -24,32 +24,39 @@ static size_t ctl_text_word(const char *text);
 void
 ctl_oauth_answer_reason(ctl_oauth_answer_t *answer, const char *fmt, ...)
 {
-    int      n;
-    char    *text;
     va_list  args;
 
     va_start(args, fmt);
-    n = vsnprintf(NULL, 0, fmt, args);
+    vsnprintf(answer->reason, CTL_REASON_MAX, fmt, args);
     va_end(args);
 
-    text = (n < 0) ? NULL : malloc((size_t) n + 1);
+    ctl_oauth_printable(answer->reason);
+}
+
+
+void
+ctl_oauth_answer_quote(ctl_oauth_answer_t *answer, const char *what,
+    const char *message)
+{
+    char    *text;
+    size_t   len;
+
+    len = strlen(message);
+    text = malloc(len + 1);
 
     if (text == NULL) {
-        memcpy(answer->reason, "out of memory", sizeof("out of memory"));
+        ctl_oauth_answer_reason(answer, "%s", what);
         return;
     }
 
-    va_start(args, fmt);
-    vsnprintf(text, (size_t) n + 1, fmt, args);
-    va_end(args);
-
     /* before it is cut, which would make a short word of a long one */
 
+    memcpy(text, message, len + 1);
     ctl_text_hide(text);
-    ctl_oauth_printable(text);
-    snprintf(answer->reason, CTL_REASON_MAX, "%s", text);
 
-    OPENSSL_cleanse(text, (size_t) n);
+    ctl_oauth_answer_reason(answer, "%s%s%s", what, len ? ": " : "", text);
+
+    OPENSSL_cleanse(text, len);
     free(text);
 }
 

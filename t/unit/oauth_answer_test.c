@@ -308,10 +308,17 @@ reasons(void **state)
     assert_string_equal(answer.reason, "Pinterest answers 400, invalid_grant: "
                         "dead: ***");
 
+    answers(400, "{\"error\": \"pinr_0123456789abcdefghij\"}");
+    assert_string_equal(answer.reason, "Pinterest answers 400, an error that "
+                        "is not known");
+
     memset(text, 'a', 1000);
     text[1000] = '\0';
-    ctl_oauth_answer_reason(&answer, "one %s two", text);
-    assert_string_equal(answer.reason, "one *** two");
+    ctl_oauth_answer_quote(&answer, "what", text);
+    assert_string_equal(answer.reason, "what: ***");
+
+    ctl_oauth_answer_reason(&answer, "no host token-endpoint.corp.example\n");
+    assert_string_equal(answer.reason, "no host token-endpoint.corp.example?");
 
     memset(text, ' ', 1000);
     snprintf(body, sizeof(body), "{\"code\": 1, \"message\": \"%s\"}", text);
