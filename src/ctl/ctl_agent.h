@@ -47,6 +47,7 @@ typedef struct {
     int64_t        keep_at;            /* when to look whether the store has
                                           it; monotonic, in ms, as all of
                                           these */
+    int64_t        kept_at;            /* since when it has it */
     int64_t        look_at;
 
     uint64_t       failures;           /* as the record had it */
@@ -165,8 +166,13 @@ int ctl_attempt_end(ctl_agent_t *agent, ctl_agent_credential_t *one,
 
 /* ctl_attempt_settle.c */
 
-/* Gives the journalled answer to the store, again until that has it. */
-int ctl_attempt_settle(ctl_agent_t *agent, ctl_agent_credential_t *one);
+/*
+ * Gives the journalled answer to the store, if that does not have it. The
+ * journal forgets it some minutes after the store had it first; with "last" as
+ * soon as it has it.
+ */
+int ctl_attempt_settle(ctl_agent_t *agent, ctl_agent_credential_t *one,
+    int last);
 
 /* Ends an attempt of which nothing was sent. */
 int ctl_attempt_undo(ctl_agent_t *agent, ctl_agent_credential_t *one);

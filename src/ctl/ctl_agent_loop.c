@@ -187,6 +187,8 @@ ctl_agent_needs_person(ctl_agent_t *agent)
 static int
 ctl_agent_connect(ctl_agent_t *agent)
 {
+    unsigned  i;
+
     if (agent->connect_at > ctl_clock()
         || ctl_oauth_calls(agent->oauth) != 0)
     {
@@ -196,6 +198,12 @@ ctl_agent_connect(ctl_agent_t *agent)
     if (ctl_store_open(agent->ctl) != CTL_DONE) {
         ctl_agent_lost(agent);
         return CTL_STORE;
+    }
+
+    /* it may be another server, or have lost what it had */
+
+    for (i = 0; i < agent->n; i++) {
+        agent->all[i]->keep_at = 0;
     }
 
     agent->connected = 1;

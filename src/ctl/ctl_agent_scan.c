@@ -120,19 +120,11 @@ ctl_agent_look(ctl_agent_t *agent, ctl_agent_credential_t *one)
 
     one->waiting = 0;
 
-    /* what the store is still to be asked for; a wish does not wait for it */
+    if (one->room != NULL && (!one->kept || one->keep_at <= ctl_clock())) {
+        rc = ctl_attempt_settle(agent, one, agent->once);
 
-    if (one->room != NULL) {
-
-        if (!one->kept || one->keep_at <= ctl_clock()) {
-            rc = ctl_attempt_settle(agent, one);
-
-            if (rc != CTL_DONE || one->room != NULL) {
-                return rc;
-            }
-
-        } else if (one->wish == CTL_WISH_NONE) {
-            return CTL_DONE;
+        if (rc != CTL_DONE) {
+            return rc;
         }
     }
 
@@ -389,7 +381,7 @@ ctl_scan_due(ctl_agent_t *agent, ctl_agent_credential_t *one,
 
     if (one->room != NULL) {
         one->waiting = 1;
-        return ctl_attempt_settle(agent, one);
+        return ctl_attempt_settle(agent, one, 1);
     }
 
     return ctl_attempt_begin(agent, one, look);

@@ -76,7 +76,7 @@ ctl_attempt_granted(ctl_agent_t *agent, ctl_agent_credential_t *one,
     one->paused_until = 0;
     one->attention = 0;
 
-    return agent->connected ? ctl_attempt_settle(agent, one) : CTL_DONE;
+    return agent->connected ? ctl_attempt_settle(agent, one, 0) : CTL_DONE;
 }
 
 

@@ -13,13 +13,18 @@
 
 
 /*
- * When the store is looked at again: after an append-only file that is synced
- * every second has it, or a replica that takes over.
+ * When the store is looked at again, in ms: soon, when an append-only file that
+ * is synced every second has it; then for as long as a master may go on that is
+ * none any more, since others have made a replica their master.
  */
 
-#define CTL_SETTLE_AGAIN  3000
+#define CTL_SETTLE_SOON   3000
+#define CTL_SETTLE_AGAIN  30000
+#define CTL_SETTLE_LAST   300000
 
 
+static void ctl_settle_journal(ctl_agent_t *agent,
+    ctl_agent_credential_t *one);
 static const char *ctl_settle_ask(ctl_agent_t *agent,
     ctl_agent_credential_t *one);
 static int ctl_settle_seal(ctl_agent_t *agent, ctl_words_t *words,
@@ -32,9 +37,9 @@ static ctl_words_t *ctl_settle_words(ctl_agent_t *agent, const char *script,
 
 
 int
-ctl_attempt_settle(ctl_agent_t *agent, ctl_agent_credential_t *one)
+ctl_attempt_settle(ctl_agent_t *agent, ctl_agent_credential_t *one, int last)
 {
-    char         error[CTL_JOURNAL_ERROR];
+    int64_t      now;
     const char  *reply;
 
     reply = ctl_settle_ask(agent, one);
@@ -43,7 +48,15 @@ ctl_attempt_settle(ctl_agent_t *agent, ctl_agent_credential_t *one)
         return CTL_STORE;
     }
 
+    now = ctl_clock();
     ctl_settle_told(agent, one, reply);
+
+    if (strcmp(reply, "newer") == 0 && one->kept && !last
+        && now < one->kept_at + CTL_SETTLE_LAST)
+    {
+        one->keep_at = now + CTL_SETTLE_AGAIN;
+        return CTL_DONE;
+    }
 
     if (strcmp(reply, "kept") != 0 && strcmp(reply, "refresh") != 0) {
         ctl_attempt_forget(agent, one);
@@ -51,9 +64,21 @@ ctl_attempt_settle(ctl_agent_t *agent, ctl_agent_credential_t *one)
     }
 
     one->kept = 1;
-    one->keep_at = ctl_clock() + CTL_SETTLE_AGAIN;
+    one->kept_at = now;
+    one->keep_at = now + CTL_SETTLE_SOON;
 
-    /* a disk that was full may have room again, should the store lose it */
+    ctl_settle_journal(agent, one);
+
+    return CTL_DONE;
+}
+
+
+/* A disk that was full may have room by now, should the store lose it. */
+
+static void
+ctl_settle_journal(ctl_agent_t *agent, ctl_agent_credential_t *one)
+{
+    char  error[CTL_JOURNAL_ERROR];
 
     if (one->unjournalled
         && ctl_journal_prepare(agent->journal, &one->entry, error) == 0
@@ -62,8 +87,6 @@ ctl_attempt_settle(ctl_agent_t *agent, ctl_agent_credential_t *one)
     {
         one->unjournalled = 0;
     }
-
-    return CTL_DONE;
 }
 
 
@@ -274,6 +297,7 @@ ctl_attempt_recall(ctl_agent_t *agent, ctl_agent_credential_t *one)
 
     if (rc == 0) {
         one->kept = 1;
+        one->kept_at = ctl_clock();
         return;
     }
 
