@@ -13,6 +13,7 @@ use lib "$FindBin::Bin/lib";
 
 use JSON::PP ();
 use Pinaud::Ctl;
+use Pinaud::Pinterest;
 use Pinaud::Process;
 use Pinaud::RedisCluster;
 use Test::More;
@@ -109,6 +110,26 @@ is scalar(grep { /pinaud:account:\d/ } keys_of_all()), 11, 'pruned: all of them'
 is $cluster->cmd('SCARD', 'pinaud:accounts'), 11, 'pruned: the set of all';
 is $cluster->cmd('SCARD', 'pinaud:accounts:{main}'), 11,
     'pruned: the credential\'s';
+
+# the doctor, and the agent
+
+like $ctl->run('doctor')->{out}, qr/^ok +redis cluster +3 masters, all slots/m,
+    'doctor: the cluster';
+
+my $sim = Pinaud::Pinterest->new;
+$sim->client(id => '1', secret => SECRET);
+
+$ctl->must(qw(credential put due --client-id 1 --expires-in 60
+    --access-token-file), $ctl->file('access', $sim->token(app => '1')),
+    '--refresh-token-file',
+    $ctl->file('due', $sim->refresh_token(client => '1')),
+    '--client-secret-file', $ctl->file('secret', SECRET));
+mkdir "$ctl->{dir}/journal";
+done($ctl, 0, '', qr/"refreshed"/,
+    'agent: a refresh', qw(agent --once --journal), "$ctl->{dir}/journal",
+    '--token-url', 'http://127.0.0.1:' . $sim->port . '/v5/oauth/token');
+is json(qw(credential show due))->{version}, 2, 'agent: the new token';
+$ctl->must(qw(credential delete due));
 
 # operators at the same time
 
