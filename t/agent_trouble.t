@@ -53,6 +53,25 @@ is scalar($agent->log('store is back')), 1, 'that it is back is told once';
 
 is $agent->stop, 0, 'the agent ends';
 
+# its refresh token is refused meanwhile
+
+my $revoked = $fleet->enrol('revoked');
+$sim->revoke($revoked);
+$agent = $fleet->agent('away', '--timeout', '3s');
+late(0.6);
+wish('revoked');
+my $calls = calls();
+ok wait_until(sub { calls() > $calls }, 8), 'a call that is refused';
+$redis->kill;
+ok wait_until(sub { ($sim->requests)[-1]{status} }, 5), 'while Redis is away';
+sleep 0.3;
+$redis->start;
+ok $agent->wait('needs authorization', 12), 'is told when it is back'
+    or diag $agent->text;
+unlike $fleet->record('revoked')->{reason}, qr/lost/, 'and why';
+is $agent->stop, 0, 'the agent ends';
+$ctl->must(qw(credential delete revoked));
+
 # it forgets what it had, as one that was restored: all is as before
 
 $fleet->enrol('second');

@@ -377,7 +377,7 @@ ctl_scan_due(ctl_agent_t *agent, ctl_agent_credential_t *one,
         return CTL_DONE;
     }
 
-    /* the journal has room for one answer: the store has that now, or gets it */
+    /* there is room for one answer: the store has that now, or gets it */
 
     if (one->room != NULL) {
         one->waiting = 1;

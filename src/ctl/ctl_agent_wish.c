@@ -56,7 +56,7 @@ ctl_agent_wishes(ctl_agent_t *agent)
         }
 
         rc = ctl_agent_wish(agent, reply->element[i]->str,
-                           reply->element[i + 1]->str);
+                            reply->element[i + 1]->str);
 
         if (rc != CTL_DONE) {
             return rc;

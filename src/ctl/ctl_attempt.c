@@ -10,7 +10,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include "ctl_agent.h"
 #include "pinaud_scripts.h"
@@ -57,7 +56,7 @@ ctl_attempt_begin(ctl_agent_t *agent, ctl_agent_credential_t *one,
         return CTL_DONE;
     }
 
-    /* the first moment after which the room may hold something */
+    /* without room for its answer no call is made */
 
     if (ctl_journal_prepare(agent->journal, &one->entry, error) != 0) {
         one->entry = had;
@@ -181,7 +180,8 @@ ctl_attempt_entry(ctl_agent_credential_t *one, const ctl_look_t *look)
 
     entry->phase = CTL_PHASE_PREPARED;
     entry->unknown = (due->attempt != NULL || due->unresolved);
-    entry->demanded = (due->wish == CTL_WISH_REFUSED);
+    entry->demanded = (due->wish == CTL_WISH_REFUSED
+                       && !ctl_wish_over(due));
     entry->refresh_version = look->secret.refresh_version;
     entry->version = look->record.version;
     entry->next_version = entry->version + 1;

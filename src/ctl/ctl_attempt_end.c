@@ -16,6 +16,8 @@ static int ctl_attempt_granted(ctl_agent_t *agent,
 static const char *ctl_attempt_room(char **to, const char *text);
 static int ctl_attempt_refused(ctl_agent_t *agent,
     ctl_agent_credential_t *one, const ctl_oauth_answer_t *answer);
+static void ctl_attempt_nothing(ctl_agent_t *agent,
+    ctl_agent_credential_t *one);
 static int ctl_attempt_failed(ctl_agent_t *agent,
     ctl_agent_credential_t *one, const ctl_oauth_answer_t *answer);
 
@@ -123,6 +125,7 @@ ctl_attempt_refused(ctl_agent_t *agent, ctl_agent_credential_t *one,
     {
         /* it is found refused again when the store is back */
 
+        ctl_attempt_nothing(agent, one);
         ctl_agent_pause(one, one->failures + 1, 0);
         return agent->connected ? CTL_STORE : CTL_DONE;
     }
@@ -147,6 +150,23 @@ ctl_attempt_refused(ctl_agent_t *agent, ctl_agent_credential_t *one,
 
 
 /*
+ * Nothing was carried out by this call, nor by one before. Where that can't be
+ * written down it is only thought to be not known.
+ */
+
+static void
+ctl_attempt_nothing(ctl_agent_t *agent, ctl_agent_credential_t *one)
+{
+    char  error[CTL_JOURNAL_ERROR];
+
+    if (!one->entry.unknown) {
+        one->entry.phase = CTL_PHASE_PREPARED;
+        (void) ctl_journal_mark(agent->journal, &one->entry, error);
+    }
+}
+
+
+/*
  * Tried again later. A call that may have been carried out keeps its attempt,
  * and so does one that followed such a call.
  */
@@ -156,7 +176,6 @@ ctl_attempt_failed(ctl_agent_t *agent, ctl_agent_credential_t *one,
     const ctl_oauth_answer_t *answer)
 {
     int          rc, stood, wrong_client;
-    char         error[CTL_JOURNAL_ERROR];
     json_t      *fields;
     int64_t      longest;
     const char  *outcome;
@@ -170,9 +189,8 @@ ctl_attempt_failed(ctl_agent_t *agent, ctl_agent_credential_t *one,
     if (answer->outcome == CTL_OAUTH_UNKNOWN) {
         one->entry.unknown = 1;
 
-    } else if (!one->entry.unknown) {
-        one->entry.phase = CTL_PHASE_PREPARED;
-        (void) ctl_journal_mark(agent->journal, &one->entry, error);
+    } else {
+        ctl_attempt_nothing(agent, one);
     }
 
     one->failures++;
