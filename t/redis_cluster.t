@@ -142,6 +142,19 @@ is $asked, scalar(grep { $_->{target} =~ /$accounts[0]{id}/ }
     $gw->arrived) - 4, 'each was counted once';
 
 
+# a reload, in which nothing is lost
+
+my ($end, %status) = (time() + 1.5);
+my ($old) = $gw->nginx->workers;
+
+kill 'HUP', $gw->nginx->{pid};
+$status{ create(rand 3)->{status} }++ while time() < $end;
+
+is_deeply [keys %status], [200], 'all are answered while nginx reloads'
+    or diag explain \%status;
+ok wait_until(sub { !kill 0, $old }, 5), 'and the old worker ends';
+
+
 # half moved: no node can decide; it is tried again until it can
 
 $cluster->begin_move($slot, $nodes[2]);
@@ -208,7 +221,10 @@ my $victim = $cluster->owner(
 $gw->nginx->mark;
 $victim->kill;
 
-my ($end, $longest, %status) = (time() + 15, 0);
+my $longest = 0;
+
+$end = time() + 15;
+%status = ();
 
 while (time() < $end) {
     my $answer = create(1);

@@ -10,7 +10,8 @@
 #include "ngx_pinaud_redis_inside.h"
 
 
-#define NGX_PINAUD_REDIS_SECONDS      10           /* digits of Redis's time */
+#define NGX_PINAUD_REDIS_SECONDS  10               /* digits of its time */
+#define NGX_PINAUD_REDIS_HELLO    1024             /* of an array in HELLO's */
 
 
 static void *ngx_pinaud_link_array(const redisReadTask *task,
@@ -116,6 +117,7 @@ static void *
 ngx_pinaud_link_array(const redisReadTask *task,
     ngx_pinaud_elements_t elements)
 {
+    size_t                most;
     ngx_uint_t            depth;
     ngx_pinaud_link_t    *link;
     const redisReadTask  *parent;
@@ -127,9 +129,11 @@ ngx_pinaud_link_array(const redisReadTask *task,
         depth++;
     }
 
-    if ((size_t) elements > link->elements
-        || depth > NGX_PINAUD_REDIS_DEPTH)
-    {
+    /* HELLO tells of modules and their arguments, too */
+
+    most = link->greetings ? NGX_PINAUD_REDIS_HELLO : link->elements;
+
+    if ((size_t) elements > most || depth > NGX_PINAUD_REDIS_DEPTH) {
         return NULL;
     }
 
