@@ -19,6 +19,7 @@ use Pinaud::HTTP;
 use Pinaud::Nginx;
 use Pinaud::Process;
 use Pinaud::RedisCluster;
+use Pinaud::TLS;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -274,8 +275,26 @@ $cluster->end_move($slot, $next);
 created create(0), 'and a slot is followed';
 
 
+# by TLS, with a password
+
+my $tls = Pinaud::TLS->new;
+my $secret = Pinaud::RedisCluster->new(password => 'pw', tls =>
+    [$tls->node('127.0.0.1'), $tls->ca]);
+
+$secret->owner($_)->cmd('RESTORE', $_, 0, $gw->redis->cmd('DUMP', $_))
+    for @{ $gw->redis->cmd('KEYS', '*') };
+
+$gw->{redis_url} = $secret->words;
+$gw->{http} .= ' pinaud_redis_ssl_trusted_certificate ' . $tls->ca . ';'
+    . ' pinaud_redis_password_file '
+    . spew($gw->nginx->dir . '/password', "pw\n", 0600) . ';';
+$gw->restart_nginx;
+created create($_), "by TLS: credential $_" for 0 .. 2;
+
+
 # what is none
 
+$gw->{http} = 'pinaud_redis_timeout 500ms;';
 $gw->{redis_url} = $gw->redis->tcp_url . ' mode=cluster';
 $gw->nginx->mark;
 $gw->restart_nginx;
