@@ -183,6 +183,7 @@ typedef struct {
     ngx_msec_t                    refresh_wait;
     ngx_uint_t                    status;
     ngx_msec_t                    idempotency;
+    ngx_uint_t                    local;   /* proxy_pass stays on this host */
 } ngx_pinaud_loc_conf_t;
 
 

@@ -16,8 +16,9 @@ static char *ngx_pinaud_check_main(ngx_conf_t *cf, ngx_str_t *name,
     ngx_pinaud_main_conf_t *pmcf, ngx_pinaud_loc_conf_t *plcf);
 static char *ngx_pinaud_check_proxy(ngx_conf_t *cf, ngx_str_t *name,
     ngx_http_upstream_conf_t *u);
-static char *ngx_pinaud_check_addresses(ngx_conf_t *cf, ngx_str_t *name,
-    ngx_http_upstream_conf_t *u);
+static char *ngx_pinaud_check_tls(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_pinaud_loc_conf_t *plcf, ngx_http_upstream_conf_t *u);
+static ngx_uint_t ngx_pinaud_check_local(ngx_http_upstream_conf_t *u);
 static ngx_uint_t ngx_pinaud_check_loopback(struct sockaddr *sockaddr);
 static char *ngx_pinaud_check_failed(ngx_conf_t *cf, ngx_str_t *name,
     const char *reason);
@@ -42,6 +43,10 @@ ngx_pinaud_check_location(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf,
 
     if (rc == NGX_CONF_OK) {
         rc = ngx_pinaud_check_proxy(cf, &clcf->name, u);
+    }
+
+    if (rc == NGX_CONF_OK) {
+        rc = ngx_pinaud_check_tls(cf, &clcf->name, plcf, u);
     }
 
     /* no answer from outside leads into other locations or slows one down */
@@ -116,8 +121,31 @@ ngx_pinaud_check_proxy(ngx_conf_t *cf, ngx_str_t *name,
                    "which can make an audience twice: set it \"off\"");
     }
 
-    if (u->ssl == NULL) {
-        return ngx_pinaud_check_addresses(cf, name, u);
+    return NGX_CONF_OK;
+}
+
+
+/*
+ * A context of TLS tells of an https URL; but later versions of nginx let
+ * locations share it, so that one with an http URL may have it, too. The
+ * gate, which knows which it is, goes by whether all addresses are local.
+ */
+
+static char *
+ngx_pinaud_check_tls(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_pinaud_loc_conf_t *plcf, ngx_http_upstream_conf_t *u)
+{
+    plcf->local = ngx_pinaud_check_local(u);
+
+    if (u->ssl == NULL || u->ssl->ctx == NULL) {
+
+        if (plcf->local) {
+            return NGX_CONF_OK;
+        }
+
+        return ngx_pinaud_check_failed(cf, name,
+                   "sends tokens in the clear to another host: use "
+                   "\"https://\" in \"proxy_pass\"");
     }
 
     if (!u->ssl_verify) {
@@ -138,9 +166,8 @@ ngx_pinaud_check_proxy(ngx_conf_t *cf, ngx_str_t *name,
 
 /* The token goes in the clear only to this host. */
 
-static char *
-ngx_pinaud_check_addresses(ngx_conf_t *cf, ngx_str_t *name,
-    ngx_http_upstream_conf_t *u)
+static ngx_uint_t
+ngx_pinaud_check_local(ngx_http_upstream_conf_t *u)
 {
     ngx_http_upstream_rr_peer_t   *peer;
     ngx_http_upstream_rr_peers_t  *peers;
@@ -150,14 +177,12 @@ ngx_pinaud_check_addresses(ngx_conf_t *cf, ngx_str_t *name,
         for (peer = peers->peer; peer; peer = peer->next) {
 
             if (!ngx_pinaud_check_loopback(peer->sockaddr)) {
-                return ngx_pinaud_check_failed(cf, name,
-                           "sends tokens in the clear to another host: use "
-                           "\"https://\" in \"proxy_pass\"");
+                return 0;
             }
         }
     }
 
-    return NGX_CONF_OK;
+    return 1;
 }
 
 

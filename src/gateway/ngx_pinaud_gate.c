@@ -200,9 +200,18 @@ ngx_pinaud_gate_open(ngx_http_request_t *r, ngx_pinaud_record_t *record)
 static ngx_int_t
 ngx_pinaud_gate_tls(ngx_http_request_t *r)
 {
-    ngx_http_upstream_t  *u;
+    ngx_http_upstream_t    *u;
+    ngx_pinaud_loc_conf_t  *plcf;
 
     u = r->upstream;
+    plcf = ngx_http_get_module_loc_conf(r, ngx_pinaud_module);
+
+    if (!u->ssl && !plcf->local) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "pinaud: upstream is another host without TLS, "
+                      "nothing is sent");
+        return NGX_ERROR;
+    }
 
     if (u->ssl && !(u->conf->ssl_verify && u->conf->ssl_server_name)) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
