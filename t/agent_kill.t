@@ -58,7 +58,8 @@ for my $mode (@modes) {
 
         # what began may be killed again while it brings that to an end
 
-        push @cases, map { { at => $journalled + 1, then => $_ } } 1 .. 22;
+        push @cases, map { { at => $journalled + 1, then => $_ } } 1 .. 22
+            if $rotation eq 'kill' || $ENV{PINAUD_LONG};
         push @cases, map { { at => $answered + 1, then => $_ } } 1 .. 22
             if $ENV{PINAUD_LONG};
 
