@@ -233,4 +233,27 @@ for my $case (
     refused create(), 'store-unavailable', $name;
 }
 
+
+
+# a sentinel that is wrong, and the others who know better
+
+$gw->{redis_url} = $set->words;
+$gw->{http} = conf(@files{qw(pw guide)});
+$gw->restart_nginx;
+ok wait_until(sub { create()->{status} =~ /^(200|403)$/ }, 10),
+    'as at first';
+
+my ($wrong) = $set->sentinels;
+my $nobody = free_port();
+
+$gw->nginx->mark;
+$wrong->cmd(qw(SENTINEL REMOVE main));
+$wrong->cmd(qw(SENTINEL MONITOR main 127.0.0.1), $nobody, 2);
+ok $gw->nginx->wait_log(qr/is at "127.0.0.1" port $nobody/, 3),
+    'one that is wrong is believed';
+ok wait_until(sub { create()->{status} =~ /^(200|403)$/ }, 4),
+    'until another is asked';
+sleep 1;
+like create()->{status}, qr/^(200|403)$/, 'and that one stays';
+
 finish();

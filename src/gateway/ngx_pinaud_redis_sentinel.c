@@ -16,10 +16,13 @@ static void ngx_pinaud_sentinel_locate(ngx_pinaud_link_t *link);
 static const char *ngx_pinaud_sentinel_told(ngx_pinaud_link_t *from,
     redisReply *reply);
 static void ngx_pinaud_sentinel_lost(ngx_pinaud_redis_t *redis);
+static void ngx_pinaud_sentinel_failed(ngx_pinaud_link_t *link,
+    const char *reason);
 
 
 static const ngx_pinaud_link_hooks_t  ngx_pinaud_sentinel_hooks = {
-    .locate = ngx_pinaud_sentinel_locate
+    .locate = ngx_pinaud_sentinel_locate,
+    .failed = ngx_pinaud_sentinel_failed
 };
 
 static const char  ngx_pinaud_sentinel_unknown[] = "unknown to its sentinels";
@@ -158,4 +161,24 @@ ngx_pinaud_sentinel_lost(ngx_pinaud_redis_t *redis)
     }
 
     ngx_pinaud_link_located(redis->link, reason);
+}
+
+
+/*
+ * What this sentinel told is of no use. It may be cut off from the others, who
+ * know better: the next one is asked.
+ */
+
+static void
+ngx_pinaud_sentinel_failed(ngx_pinaud_link_t *link, const char *reason)
+{
+    ngx_pinaud_link_t  *guide;
+
+    guide = link->redis->guide->link;
+
+    if (link->told_down && guide->nservers > 1 && !guide->reading
+        && guide->state == NGX_PINAUD_REDIS_READY && guide->ncalls == 0)
+    {
+        ngx_pinaud_link_fail(guide, "another is asked");
+    }
 }
