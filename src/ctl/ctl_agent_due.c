@@ -130,25 +130,26 @@ ctl_due_lost(const ctl_case_t *one)
 
 
 /*
- * Whether somebody wants a newer token, and may have it. Tokens of which none
- * is ever good for anything, as where a scope is missing, are made more and
- * more seldom. Where Redis's clock was set back nobody waits for it.
+ * Whether somebody wants a newer token, and may have it: one a second, whoever
+ * asks. Tokens of which none is ever good for anything, as where a scope is
+ * missing, are made more and more seldom. Where Redis's clock was set back
+ * nobody waits for it.
  */
 
 static int
 ctl_due_wanted(const ctl_case_t *one)
 {
-    uint64_t  last;
+    uint64_t  last, n;
 
     if (one->wish == CTL_WISH_NONE || ctl_wish_over(one)) {
         return 0;
     }
 
+    n = (one->wish == CTL_WISH_REFUSED && one->demands != 0) ? one->demands
+                                                             : 1;
     last = one->refreshed * 1000;
 
-    return one->wish != CTL_WISH_REFUSED || one->demands == 0
-           || one->now < last
-           || one->now >= last + ctl_backoff(one->demands, 0);
+    return one->now < last || one->now >= last + ctl_backoff(n, 0);
 }
 
 

@@ -254,11 +254,19 @@ demands(void **state)
     one.now = NOW * 1000 + 600000;
     assert_int_equal(ctl_due(&one), CTL_DUE_REFRESH);
 
-    /* one that worked before, or a clock that was set back: at once */
+    /* one that worked before in a second, like all others */
 
-    one.now = NOW * 1000;
+    one.now = NOW * 1000 + 999;
+    one.wish = CTL_WISH_WORKED;
+    assert_int_equal(ctl_due(&one), CTL_DUE_NOT);
+    one.wish = CTL_WISH_FORCE;
+    assert_int_equal(ctl_due(&one), CTL_DUE_NOT);
+    one.now = NOW * 1000 + 1000;
+    assert_int_equal(ctl_due(&one), CTL_DUE_REFRESH);
     one.wish = CTL_WISH_WORKED;
     assert_int_equal(ctl_due(&one), CTL_DUE_REFRESH);
+
+    /* a clock that was set back: at once */
 
     one.wish = CTL_WISH_REFUSED;
     one.now = (NOW - 10) * 1000;
