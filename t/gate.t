@@ -368,4 +368,19 @@ no_token 'and no token';
 my $logs = join '', map { slurp($_) } glob $gw->nginx->dir . '/logs/*';
 unlike $logs, qr/\Q@{[ $gw->token ]}\E/, 'no token in any log';
 
+# what "nginx -t" can't tell where locations share a context of TLS
+
+if (Pinaud::Nginx->shares_tls) {
+    my $clear = Pinaud::Gateway->new(
+        location => 'if ($http_x_far) { proxy_pass http://192.0.2.1; }');
+    my $r = post($clear, create_path, body(), team => 'growth',
+        headers => ['X-Far: 1']);
+
+    refused $r, 'internal', 'another host in the clear', status => 500;
+    like $clear->nginx->log, qr/upstream is another host without TLS/,
+        'another host in the clear: told';
+    created post($clear, create_path, body(), team => 'growth'),
+        'another host in the clear: not without it';
+}
+
 finish();

@@ -126,9 +126,9 @@ ngx_pinaud_check_proxy(ngx_conf_t *cf, ngx_str_t *name,
 
 
 /*
- * A context of TLS tells of an https URL; but later versions of nginx let
- * locations share it, so that one with an http URL may have it, too. The
- * gate, which knows which it is, goes by whether all addresses are local.
+ * A context of TLS tells of an https URL. But later versions of nginx let
+ * locations share it, so that one with an http URL may have it, too: then
+ * what may be wrong is left to the gate, which knows.
  */
 
 static char *
@@ -147,6 +147,14 @@ ngx_pinaud_check_tls(ngx_conf_t *cf, ngx_str_t *name,
                    "sends tokens in the clear to another host: use "
                    "\"https://\" in \"proxy_pass\"");
     }
+
+#if (nginx_version >= 1023000)
+
+    if (plcf->local) {
+        return NGX_CONF_OK;
+    }
+
+#endif
 
     if (!u->ssl_verify) {
         return ngx_pinaud_check_failed(cf, name,

@@ -98,6 +98,14 @@ sub has {
 }
 
 
+# Since then locations share a context of TLS, so that "nginx -t" sees less.
+
+sub shares_tls {
+    return (run_command([binary(), '-v']))[1] =~ m{nginx/1\.(\d+)}
+        && $1 >= 23;
+}
+
+
 sub dir { $_[0]{dir} }
 sub address { '127.0.0.1:' . $_[0]->port('http') }
 
