@@ -35,7 +35,7 @@ sub events { join ' ', map { $_->{event} =~ s/ /-/gr } @{ $_[0]{log} } }
 # wrong usage
 
 done($ctl, 2, '', qr/--takeover has to be four times as long as --timeout/,
-    'a takeover that comes too early', 'agent', '--takeover', '30s',
+    'a takeover that comes too early', qw(agent --takeover 30s --timeout 8s),
     '--journal', "$fleet->{dir}/x");
 done($ctl, 2, '', qr/--takeover is a time/, 'no time', qw(agent --takeover x));
 done($ctl, 2, '', qr/http is for this machine only/, 'http to elsewhere',

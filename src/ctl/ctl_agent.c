@@ -131,7 +131,8 @@ ctl_agent_takeover(ctl_agent_t *agent)
     /* its owner may still have the call in flight */
 
     if (rc == CTL_DONE
-        && agent->takeover < 2 * ctl_oauth_longest(agent->oauth))
+        && ctl_oauth_within(agent->ctl, agent->oauth, agent->takeover / 2)
+           != 0)
     {
         return ctl_fail(CTL_USAGE, "--takeover has to be four times as long "
                         "as --timeout at least");

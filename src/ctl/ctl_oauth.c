@@ -115,13 +115,6 @@ ctl_oauth_calls(const ctl_oauth_t *oauth)
 }
 
 
-uint64_t
-ctl_oauth_longest(const ctl_oauth_t *oauth)
-{
-    return 2 * oauth->timeout;
-}
-
-
 ctl_oauth_answer_t *
 ctl_oauth_wait(ctl_oauth_t *oauth, unsigned ms, int fd, void **data)
 {

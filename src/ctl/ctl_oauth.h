@@ -56,8 +56,11 @@ int ctl_oauth_open(ctl_t *ctl, ctl_oauth_t **oauth);
 /* Drops what is in flight: whether it was carried out is then not known. */
 void ctl_oauth_close(ctl_oauth_t *oauth);
 
-/* The longest that a call may take, in ms, with what may follow it. */
-uint64_t ctl_oauth_longest(const ctl_oauth_t *oauth);
+/*
+ * Keeps a call, with what may follow it, within so many ms: shortens the
+ * timeouts, unless they were given. 0; -1: they are longer.
+ */
+int ctl_oauth_within(ctl_t *ctl, ctl_oauth_t *oauth, uint64_t ms);
 
 /*
  * Begin a call. "data" is told with its answer. -1: out of memory, nothing was

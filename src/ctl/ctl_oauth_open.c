@@ -85,6 +85,33 @@ ctl_oauth_close(ctl_oauth_t *oauth)
 }
 
 
+/* A call may be followed by another one, which asks why it was refused. */
+
+int
+ctl_oauth_within(ctl_t *ctl, ctl_oauth_t *oauth, uint64_t ms)
+{
+    uint64_t  timeout;
+
+    timeout = ms / 2;
+
+    if (oauth->timeout <= timeout) {
+        return 0;
+    }
+
+    if (ctl_setting(ctl, "timeout") != NULL || timeout == 0) {
+        return -1;
+    }
+
+    oauth->timeout = timeout;
+
+    if (oauth->connect_timeout > timeout) {
+        oauth->connect_timeout = timeout;
+    }
+
+    return 0;
+}
+
+
 static int
 ctl_oauth_settings(ctl_t *ctl, ctl_oauth_t *oauth)
 {
