@@ -40,6 +40,10 @@ make_system() {
     mmdebstrap --quiet --variant=minbase --include="$packages" trixie \
         "$root.tmp" > "$cache/debian13.log" 2>&1 ||
         { tail -n 20 "$cache/debian13.log" >&2; fail "Debian 13 can't be made"; }
+
+    # one address, whatever the machine's own file says
+    echo '127.0.0.1 localhost' > "$root.tmp/etc/hosts"
+
     mv "$root.tmp" "$root"
 }
 
