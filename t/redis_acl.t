@@ -13,9 +13,11 @@ use lib "$FindBin::Bin/lib";
 
 use Digest::SHA qw(sha256_hex);
 use Pinaud::Check;
+use Pinaud::Ctl ();
 use Pinaud::Gateway;
 use Pinaud::HTTP;
 use Pinaud::Process;
+use Pinaud::RedisCluster;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -275,5 +277,25 @@ like Pinaud::Redis::ask($stranger, 'PING'), qr/^NOAUTH/,
     'who tells no name may nothing';
 
 ok wait_until(sub { create()->{status} == 200 }, 3), 'after all that it works';
+
+
+# in a cluster pinaudctl makes its changes by other commands
+
+my $cluster = Pinaud::RedisCluster->new(user => 'root', password => 'root',
+    config => "$acl\n$root\n");
+my $ctl = Pinaud::Ctl->new(redis => ($cluster->nodes)[0],
+    url => $cluster->words(user => 'operator'));
+
+$ctl->{env} = { PINAUD_REDIS_PASSWORD_FILE =>
+    $ctl->file('operator', $password{operator}) };
+$ctl->enrol;
+$ctl->must(@$_) for [qw(credential put other)],
+    ['account', 'put', account, qw(--credential other --limit 9/60s)],
+    [qw(policy apply), $ctl->file('policy.json',
+        $ctl->must(qw(policy export))->{out})],
+    ['usage'], ['team', 'delete', 'growth'], ['account', 'delete', account],
+    [qw(credential delete main)];
+is_deeply [map { @$_ } $cluster->all('ACL', 'LOG')], [],
+    'operators in a cluster: none of it was refused';
 
 finish();
