@@ -12,6 +12,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use JSON::PP ();
+use Pinaud::Agents;
 use Pinaud::Check;
 use Pinaud::Gateway;
 use Pinaud::HTTP;
@@ -198,6 +199,56 @@ my $result = $load->end;
 cmp_ok $result->{200} // 0, '>', 100, 'enough of them';
 is_deeply [grep { $_ != 200 } keys %$result], [], 'new tokens fail no request'
     or diag explain $result;
+
+
+# Redis lost the last tokens, and who made them is gone: gateways ask for others,
+# but not before they could have been put back
+
+my $fleet = Pinaud::Agents->new(gateway => $gw);
+my $secrets = 'pinaud:secret:{main}';
+my $wanted = sub { $redis->cmd('HGET', 'pinaud:wanted', 'main') };
+
+$fleet->enrol('main', access => $gw->sim->token(app => Pinaud::Agents::CLIENT,
+    accounts => [account]), due => 0);
+all_created('tokens that can be refreshed');
+
+my $old = $fleet->record('main')->{version};
+my @old = map { $redis->cmd('DUMP', $_) } $key, $secrets;
+my $agent = $fleet->agent('gone');
+$gw->must_ctl(qw(credential refresh main));
+ok wait_until(sub { $fleet->record('main')->{version} == $old + 1 }, 5),
+    'they are refreshed';
+all_created('the newer ones are used');
+ok wait_until(sub { !defined $wanted->() }, 3), 'nothing is wanted';
+$agent->stop;
+
+put_back($old[0]);
+$redis->cmd('DEL', $secrets);
+$redis->cmd('RESTORE', $secrets, 0, $old[1]);
+
+my $lost = time();
+my $early = 0;
+
+for (1 .. 20) {
+    refused create(), 'credential-unavailable', 'the older one'
+        if $_ % 10 == 1;
+    create();
+    sleep 0.25;
+    $early++ if defined $wanted->();
+}
+
+is $early, 0, 'for some seconds nothing else is wanted';
+ok wait_until(sub { create(); defined $wanted->() }, 10), 'then it is';
+cmp_ok time() - $lost, '>', 9.5, 'not before ten';
+is $wanted->(), "$old refused", 'as if Pinterest had refused it';
+
+$agent = $fleet->agent('other');
+ok wait_until(sub { $fleet->record('main')->{version} == $old + 1 }, 5),
+    'another agent refreshes it';
+is $fleet->secret('main')->{demands}, 1, 'which counts as asked for';
+all_created('and its tokens are used');
+ok wait_until(sub { !defined $wanted->() }, 3), 'no others are wanted';
+$agent->stop;
 
 
 # a credential that is deleted and made anew goes on

@@ -268,6 +268,9 @@ int ctl_limits_tier(const char *tier, pinaud_limits_t *limits,
 
 /* ctl_store.c */
 
+/* Whether what is told of the store is enough to open it. */
+int ctl_store_check(ctl_t *ctl);
+
 int ctl_store_open(ctl_t *ctl);
 void ctl_store_close(ctl_t *ctl);
 

@@ -102,6 +102,12 @@ ctl_agent_open(ctl_agent_t *agent)
 
     rc = ctl_keyring_master(agent->ctl, &agent->ring);
 
+    /* what no waiting mends is told before anything is begun */
+
+    if (rc == CTL_DONE) {
+        rc = ctl_store_check(agent->ctl);
+    }
+
     if (rc == CTL_DONE) {
         rc = ctl_oauth_open(agent->ctl, &agent->oauth);
     }

@@ -153,11 +153,17 @@ ctl_due_wanted(const ctl_case_t *one)
 }
 
 
+/*
+ * A version that far ahead nobody has seen: who waits for it would have tokens
+ * made without end.
+ */
+
 int
 ctl_wish_over(const ctl_case_t *one)
 {
     return one->version > one->wish_version || !one->usable
-           || one->unauthorized;
+           || one->unauthorized
+           || one->wish_version - one->version >= CTL_WISH_JUMP;
 }
 
 

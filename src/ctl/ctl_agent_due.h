@@ -22,6 +22,7 @@
 #define CTL_BACKOFF_MIN      1000
 #define CTL_BACKOFF_MAX      600000
 #define CTL_SPREAD           1000      /* how many values a spread has */
+#define CTL_WISH_JUMP        1000      /* versions that a wish may skip */
 
 
 /* "REFRESH_VERSION HOST JOURNAL AT TURN ID" */

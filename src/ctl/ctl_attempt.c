@@ -15,9 +15,6 @@
 #include "pinaud_scripts.h"
 
 
-#define CTL_ATTEMPT_JUMP  1000         /* versions that a wish may skip */
-
-
 typedef struct {
     char          *refresh;
     char          *client_secret;
@@ -187,7 +184,7 @@ ctl_attempt_entry(ctl_agent_credential_t *one, const ctl_look_t *look)
     entry->next_version = entry->version + 1;
 
     if (due->wish != CTL_WISH_NONE && due->wish_version > entry->version
-        && due->wish_version - entry->version < CTL_ATTEMPT_JUMP)
+        && due->wish_version - entry->version < CTL_WISH_JUMP)
     {
         entry->next_version = due->wish_version + 1;
     }

@@ -149,9 +149,13 @@ ctl_journal_open_answer(ctl_journal_t *journal, const ctl_entry_t *entry,
     pinaud_open_e  rc;
     unsigned char  aad[PINAUD_SEAL_AAD_MAX];
 
+    if (size < CTL_JOURNAL_LEN) {
+        return 1;
+    }
+
     len = 0;
 
-    for (i = 0; i < CTL_JOURNAL_LEN && i < size; i++) {
+    for (i = 0; i < CTL_JOURNAL_LEN; i++) {
         len |= (size_t) sealed[i] << (8 * i);
     }
 

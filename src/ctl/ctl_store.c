@@ -16,7 +16,20 @@
 #define CTL_STORE_CODE  24             /* the first word of an error */
 
 
+static int ctl_store_create(ctl_t *ctl);
 static const char *ctl_store_hint(const char *code);
+
+
+int
+ctl_store_check(ctl_t *ctl)
+{
+    int  rc;
+
+    rc = ctl_store_create(ctl);
+    ctl_store_close(ctl);
+
+    return rc;
+}
 
 
 int
@@ -27,20 +40,13 @@ ctl_store_open(ctl_t *ctl)
     const char   *why;
     ctl_store_t  *store;
 
-    store = calloc(1, sizeof(ctl_store_t));
-
-    if (store == NULL) {
-        return ctl_fail(CTL_STORE, "out of memory");
-    }
-
-    ctl->store = store;
-
-    rc = ctl_reach_read(ctl, store);
+    rc = ctl_store_create(ctl);
 
     if (rc != CTL_DONE) {
         return rc;
     }
 
+    store = ctl->store;
     node = ctl_store_node(store, &store->reach.urls[0]);
 
     if (node == NULL) {
@@ -65,6 +71,18 @@ ctl_store_open(ctl_t *ctl)
     }
 
     return (rc == 0) ? CTL_DONE : ctl_fail(CTL_STORE, "%s", why);
+}
+
+
+/* How to reach it, without a connection. */
+
+static int
+ctl_store_create(ctl_t *ctl)
+{
+    ctl->store = calloc(1, sizeof(ctl_store_t));
+
+    return ctl->store ? ctl_reach_read(ctl, ctl->store)
+                      : ctl_fail(CTL_STORE, "out of memory");
 }
 
 
