@@ -496,14 +496,13 @@ ngx_pinaud_link_room(ngx_pinaud_link_t *link, size_t size)
     u_char  *out, *room;
     size_t   used, total;
 
+    used = link->out_last - link->out_pos;
+
+    if (used + size > NGX_PINAUD_REDIS_OUTPUT) {
+        return NULL;
+    }
+
     if ((size_t) (link->out_end - link->out_last) < size) {
-
-        used = link->out_last - link->out_pos;
-
-        if (used + size > NGX_PINAUD_REDIS_OUTPUT) {
-            return NULL;
-        }
-
         total = ngx_max(2 * (used + size), 16384);
 
         out = ngx_alloc(total, link->log);

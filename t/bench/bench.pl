@@ -26,15 +26,10 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 
 use Getopt::Long;
-use IO::Socket::INET;
-use Pinaud::Nginx;
+use Pinaud::Bench;
 use Pinaud::Process;
-use Pinaud::Redis;
-use Pinaud::TLS;
 use POSIX ();
 
-
-use constant PATH => '/v5/ad_accounts/549755885175/audiences';
 
 # Ratios to bare proxy_pass, and instructions of one check
 use constant {
@@ -55,37 +50,25 @@ GetOptions(\%opt, 'pairs=i', 'seconds=i', 'only=s', 'instructions!', 'load!')
 my @schemes = grep { !$opt{only} || $_ eq $opt{only} } qw(http https);
 give_up("no such scheme: $opt{only}") if !@schemes;
 
-my $dir = temp_dir('bench');
-my @bodies = map { body_of($_) } 414, 510, 606, 710, 796;
-spew("$dir/bodies", join '', map { "$_\n" } @bodies);
-
-my $cores = () = slurp('/proc/cpuinfo') =~ /^processor/mg;
-my $taskset = $cores > 1 && first_in_path('taskset');
+my $taskset = Pinaud::Bench::taskset();
 my $wrk = first_in_path('wrk') or give_up('wrk is not installed');
 my $missed = 0;
-
-Pinaud::Nginx::no_tests();
-
-my $tls = Pinaud::TLS->new;
-my $redis = Pinaud::Redis->new;
-my $upstream = upstream();
-
-enrol();
-
+my $bench = Pinaud::Bench->new;
+my $upstream = $bench->upstream;
 my (%nginx, @rows);
 
 for my $scheme (@schemes) {
     for my $kind (qw(bare gateway)) {
-        $nginx{$scheme}{$kind} = proxy($kind, $scheme, start => 1);
+        $nginx{$scheme}{$kind} = $bench->proxy($kind, $scheme, start => 1);
     }
 
-    check_alike($scheme);
+    $bench->alike(@{ $nginx{$scheme} }{qw(bare gateway)});
 }
 
-pin_all() if $taskset;
+place_all();
 
 printf "Bodies of %s bytes, %d connections, one worker%s.\n\n",
-    join(', ', map { length } @bodies), $opt{connections},
+    join(', ', $bench->lengths), $opt{connections},
     $taskset ? ' on a core of its own' : '';
 
 if ($opt{load}) {
@@ -104,165 +87,11 @@ audience() if $opt{instructions};
 exit $missed;
 
 
-# ------------------------------------------------------------ what is measured
-
-# A body that is edited once, filled up to a size.
-
-sub body_of {
-    my $size = shift;
-
-    my $body = '{"name":"Checkout visitors, last 180 days",'
-        . '"audience_type":"VISITOR","description":"",'
-        . '"rule":{"visitor_source_id":"2617998078212","retention_days":"180",'
-        . '"event_source":{"=":["web","mobile"]},"event":"checkout",'
-        . '"event_data":{"currency":"USD","value":116.10,"order_quantity":2,'
-        . '"line_items":[{"product_id":"11","product_name":"Red boots",'
-        . '"product_price":48}]},"prefill":true}}';
-
-    my $fill = substr 'Everyone who bought something in the shop lately, '
-        x 12, 0, $size - length $body;
-
-    return $body =~ s/(?<="description":")/$fill/r;
-}
-
-
-sub first_in_path {
-    my $name = shift;
-
-    return (grep { -x } map { "$_/$name" } split /:/, $ENV{PATH})[0];
-}
-
-
-sub upstream {
-    my ($cert, $key) = $tls->server('api.pinterest.com');
-
-    return Pinaud::Nginx->new(load => 0, start => 1, http => <<CONF);
-    keepalive_requests 1000000000;
-    keepalive_timeout 1h;
-
-    server {
-        listen 127.0.0.1:%%PORT:http%%;
-        listen 127.0.0.1:%%PORT:https%% ssl;
-        ssl_certificate $cert;
-        ssl_certificate_key $key;
-
-        location / {
-            default_type application/json;
-            return 200 '{"id":"2542620639259","name":"Checkout visitors"}';
-        }
-    }
-CONF
-}
-
-
-sub proxy {
-    my ($kind, $scheme, %more) = @_;
-
-    my $gateway = $kind eq 'gateway';
-    my $conf = project_dir() . '/conf';
-
-    my $store = $gateway ? <<CONF : '';
-    pinaud_redis @{[ $redis->url ]};
-    pinaud_redis_timeout 5s;
-    pinaud_redis_connect_timeout 10s;
-    pinaud_seal_key_file $dir/seal.key;
-CONF
-
-    my $team = $gateway ? <<CONF : '';
-            pinaud on;
-            pinaud_team \$http_x_team;
-CONF
-
-    return Pinaud::Nginx->new(load => $gateway, %more, http => <<CONF);
-    keepalive_requests 1000000000;
-    keepalive_timeout 1h;
-    proxy_ssl_trusted_certificate @{[ $tls->ca ]};
-
-$store
-    upstream pinterest {
-        server 127.0.0.1:@{[ $upstream->port($scheme) ]};
-        keepalive 64;
-        keepalive_requests 1000000000;
-        keepalive_timeout 1h;
-    }
-
-    server {
-        listen 127.0.0.1:%%PORT:http%%;
-
-        location /v5/ {
-$team
-            proxy_pass $scheme://pinterest;
-            include $conf/pinaud-proxy.conf;
-        }
-    }
-CONF
-}
-
-
-# One credential, account and team, each with a limit that is never reached,
-# so that every bucket is checked and charged.
-
-sub enrol {
-    spew("$dir/seal.key", ctl('', qw(seal-key generate)), 0600);
-
-    ctl('bench-token', qw(credential put main --access-token-file -
-        --expires-in 86400 --limit 1000000/10s --limit-all 1000000/1s));
-    ctl('', qw(account put 549755885175 --credential main
-        --limit 1000000/30s));
-    ctl('', qw(team put growth --account 549755885175 --limit 1000000/10s));
-}
-
-
-sub ctl {
-    my ($input, @args) = @_;
-
-    my ($exit, $output) = run_command([project_dir() . '/build/pinaudctl',
-        @args], input => $input, env => { PINAUD_REDIS => $redis->url,
-            PINAUD_SEAL_KEY_FILE => "$dir/seal.key" });
-
-    give_up("pinaudctl @args: $output") if $exit;
-    return $output;
-}
-
-
 # The first core is the measured worker's, the second everybody else's.
 
-sub pin_all {
-    pin(0, map { $_->workers } map { values %$_ } values %nginx);
-    pin(1, $redis->pid, $upstream->workers);
-}
-
-
-sub pin {
-    my ($core, @pids) = @_;
-
-    for my $pid (@pids) {
-        my ($exit, $output) = run_command([$taskset, '-acp', $core, $pid]);
-        give_up("taskset: $output") if $exit;
-    }
-}
-
-
-# Both pass the same requests on, and the gateway works on them.
-
-sub check_alike {
-    my $scheme = shift;
-
-    my ($bare, $gateway) = map { ask($nginx{$scheme}{$_}, scalar @bodies, 1) }
-        qw(bare gateway);
-
-    give_up("the gateway did not do its work: $gateway")
-        if $gateway !~ /^Pinaud-Outcome: forwarded\r?$/mi
-            || $gateway !~ /^Pinaud-Edits: /mi;
-
-    give_up("answers differ: $bare $gateway")
-        if $bare !~ /\r\n\r\n(.*)/s || $gateway !~ /\r\n\r\n\Q$1\E\z/;
-}
-
-
-sub give_up {
-    print STDERR "bench: $_[0]\n";
-    exit 2;
+sub place_all {
+    place(0, map { $_->workers } map { values %$_ } values %nginx);
+    place(1, $bench->redis->pid, $upstream->workers);
 }
 
 
@@ -311,12 +140,12 @@ sub run_wrk {
     my ($nginx, $seconds) = @_;
 
     my ($worker) = $nginx->workers;
-    my @before = (cpu($worker), cpu($redis->pid));
+    my @before = (cpu($worker), cpu($bench->redis->pid));
 
     my ($exit, $output) = run_command([$taskset ? ($taskset, '-c', 1) : (),
         $wrk, '-t', 1, '-c', $opt{connections}, '-d', $seconds,
         '-s', "$FindBin::Bin/bench.lua", 'http://' . $nginx->address,
-        '--', PATH, "$dir/bodies"], timeout => $seconds + 20);
+        '--', $bench->path, $bench->bodies], timeout => $seconds + 20);
 
     my ($requests, $us, $status, $other) = $output
         =~ /^bench requests=(\d+) us=(\d+) status=(\d+) other=(\d+)$/m
@@ -325,7 +154,7 @@ sub run_wrk {
     give_up("of $requests requests $status were answered over 399, $other"
         . " failed:\n" . $nginx->log) if $status || $other || !$requests;
 
-    my @after = (cpu($worker), cpu($redis->pid));
+    my @after = (cpu($worker), cpu($bench->redis->pid));
 
     return { rate => $requests / $us * 1e6,
         cpu => ($after[0] - $before[0]) / $requests,
@@ -371,7 +200,7 @@ sub count {
 sub count_run {
     my ($kind, $scheme, $requests) = @_;
 
-    my $nginx = proxy($kind, $scheme, master => 0, patience => 60);
+    my $nginx = $bench->proxy($kind, $scheme, master => 0, patience => 60);
     my $log = $nginx->dir . '/callgrind';
 
     # What is started in nginx's place
@@ -382,7 +211,7 @@ exec valgrind --tool=callgrind --callgrind-out-file=/dev/null \\
 SH
 
     $nginx->start;
-    ask($nginx, $requests, LANES, sub { connect_all($scheme) });
+    $bench->ask($nginx, $requests, LANES, sub { connect_all($scheme) });
     $nginx->stop;
 
     my ($count) = slurp($log) =~ /Collected : (\d+)/
@@ -415,73 +244,6 @@ sub connect_all {
 
     give_up("$connections connections to the upstream, not " . LANES)
         if $connections != LANES;
-}
-
-
-# Sends so many requests over some connections, one at once over each; "held"
-# is called while the first are under way. Returns the last answer; all have to
-# be 200.
-
-sub ask {
-    my ($nginx, $requests, $lanes, $held) = @_;
-
-    my @texts = map {
-        'POST ' . PATH . " HTTP/1.1\r\nHost: bench\r\nX-Team: growth\r\n"
-            . "User-Agent: bench\r\nContent-Type: application/json\r\n"
-            . 'Content-Length: ' . length($_) . "\r\n\r\n$_"
-    } @bodies;
-
-    my @sockets = map {
-        IO::Socket::INET->new(PeerAddr => $nginx->address, Timeout => 10)
-            || give_up('connect to ' . $nginx->address . ": $!")
-    } 1 .. $lanes;
-
-    my $last;
-
-    for (my $sent = 0; $sent < $requests; $sent += $lanes) {
-        for my $i (0 .. $lanes - 1) {
-            $sockets[$i]->syswrite($texts[($sent + $i) % @texts]);
-        }
-
-        $held->() if $held && !$sent;
-
-        for my $socket (@sockets) {
-            $last = answer($socket);
-            give_up("not a 200: $last") if $last !~ m{^HTTP/1.1 200 };
-        }
-    }
-
-    return $last;
-}
-
-
-sub answer {
-    my $socket = shift;
-
-    my $text = '';
-
-    local $SIG{ALRM} = sub { give_up("30 s after: '$text'") };
-    alarm 30;
-
-    while ($text !~ /^Content-Length: (\d+)\r\n.*?\r\n\r\n/msi
-        || length $text < $+[0] + $1)
-    {
-        sysread $socket, $text, 65536, length $text
-            or give_up("the connection ends after '$text'");
-    }
-
-    alarm 0;
-
-    return $text;
-}
-
-
-# -------------------------------------------------------------------- results
-
-sub median {
-    my @sorted = sort { $a <=> $b } @_;
-
-    return ($sorted[@sorted / 2] + $sorted[$#sorted / 2]) / 2;
 }
 
 
