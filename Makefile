@@ -116,6 +116,9 @@ bench:
 	@$(MAKE) --no-print-directory -s all
 	@perl t/bench/bench.pl
 
+bench-latency: all
+	@perl t/bench/latency.pl
+
 bench-scale: all
 	@perl t/bench/scale.pl
 
@@ -155,5 +158,6 @@ clean:
 	rm -rf $(BUILD)
 
 .PHONY: all module pinaudctl deps run test unit-build fuzz-build asan-build \
-    unit test-nginx test-asan test-debian13 fuzz bench bench-scale clean
+    unit test-nginx test-asan test-debian13 fuzz bench bench-latency \
+    bench-scale clean
 .SECONDARY: $(UNIT_OBJS) $(FUZZ_OBJS)

@@ -3,25 +3,26 @@
 # Copyright (C) the ngx_pinaud_module authors
 
 # What the gateway adds to a request's latency, by the way to Redis: a unix
-# socket, TCP, TLS, and TCP over a link whose round trip takes 0.5 ms more, by a
-# relay that holds what passes.
+# socket, TCP, TLS, and TCP over a link whose round trip takes 0.5 ms more, by
+# a relay that holds what passes.
 #
-#   perl t/bench/latency.pl [--rounds 15] [--connections 64] [--only unix,tls]
-#       [--rate 5000]
+#   perl t/bench/latency.pl [--rounds 15] [--connections 64]
+#       [--only unix,tls] [--rate 5000]
 #
-# First the peak is measured: requests a second, each as soon as the last one of
-# its connection is answered. Then half as many a second come at random moments,
-# whether those before are answered or not; latencies are from when a request was
-# due, and all are recorded. Bare proxy_pass and gateway take turns, since a
-# machine is not as fast now as it was a second ago; told are medians of the
-# rounds, and the median and quartiles of what each round's 99th percentile of
-# the gateway is above that of proxy_pass.
+# First the peak is measured: requests a second, each as soon as the last one
+# of its connection is answered. Then half as many a second come at random
+# moments, whether those before are answered or not; latencies are from when a
+# request was due, and all are recorded. Bare proxy_pass and gateway take
+# turns, since a machine is not as fast now as it was a second ago; told are
+# medians of the rounds, and the median and quartiles of what each round's
+# 99th percentile of the gateway is above that of proxy_pass.
 #
-# The worker has a core of its own where there are two; all others share the
-# second. All run in real time where that is allowed, so that hardly anything waits
-# for a processor but for what is measured; Redis and the relay before the others of
-# their core, since mostly they have machines of their own. Phases are so short
-# since Linux lets nobody do that for a whole second.
+# The worker has a core of its own where there are two, but for the relay, for
+# which there is no time left on the second, which all others share. They run
+# in real time where that is allowed, so that hardly anything waits for a
+# processor but for what is measured; Redis and the relay come first on their
+# core, since mostly they have machines of their own. Phases are so short since
+# Linux lets nobody do that for a whole second.
 #
 # Exit: 0, or 2: it could not be measured.
 
@@ -64,8 +65,8 @@ my %gateways = map { ($_ => $bench->proxy('gateway', 'http', start => 1,
 
 my @workers = map { $_->workers } $bare, values %gateways;
 
-place(0, @workers);
-place(1, $redis->pid, $bench->upstream->workers, $relay, $$);
+place(0, @workers, $relay);
+place(1, $redis->pid, $bench->upstream->workers, $$);
 real_time(1, @workers, $bench->upstream->workers);
 real_time(2, $redis->pid);
 real_time(3, $relay);
@@ -77,7 +78,14 @@ printf "%d connections, ms%20s %14s %14s  %s\n", $opt{connections}, '',
 printf "%-17s %6s %6s %7s %6s %7s %6s %6s  %s\n", '', qw(peak rate p50 p99
     p50 p99), 'median', 'quartiles';
 
-row($_) for @ways;
+# it takes time even while nothing passes
+kill 'STOP', $relay;
+
+for my $way (@ways) {
+    kill 'CONT', $relay if $way eq 'link';
+    row($way);
+    kill 'STOP', $relay;
+}
 
 
 sub row {

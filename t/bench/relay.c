@@ -3,7 +3,8 @@
  * Copyright (C) the ngx_pinaud_module authors
  *
  * A link that is longer: what comes from either side goes to the other so many
- * microseconds later, however much is under way.
+ * microseconds later on average, however much is under way. It looks every 100
+ * microseconds, as network cards do, and so is not busy with each piece.
  *
  *     relay LISTEN_PORT PORT MICROSECONDS
  */
@@ -25,6 +26,7 @@
 
 
 #define RELAY_SECOND  1000000000LL
+#define RELAY_TICK    100000               /* ns */
 #define RELAY_PIECE   65536
 
 
@@ -32,7 +34,7 @@ typedef struct relay_piece_s  relay_piece_t;
 
 struct relay_piece_s {
     relay_piece_t   *next;
-    int64_t          due;
+    int64_t          due;                  /* tick */
     size_t           len;
     int              to;
     char             data[];
@@ -44,7 +46,8 @@ struct relay_piece_s {
 typedef struct {
     relay_piece_t   *first;
     relay_piece_t  **last;
-    int64_t          late;
+    int64_t          tick;
+    int64_t          late;                 /* ticks */
     int              epoll;
     int              listener;
     int              port;
@@ -57,8 +60,8 @@ static void relay_accept(relay_t *r);
 static void relay_add(relay_t *r, int fd, int other);
 static void relay_read(relay_t *r, int fd);
 static void relay_close(relay_t *r, int fd);
-static int64_t relay_send(relay_t *r);
-static int64_t relay_now(void);
+static void relay_send(relay_t *r);
+static int64_t relay_pause(void);
 static void relay_die(const char *what);
 
 
@@ -66,9 +69,7 @@ int
 main(int argc, char **argv)
 {
     int                  i, n;
-    int64_t              left;
     static relay_t       r;
-    struct timespec      ts;
     struct epoll_event   events[64];
 
     if (argc != 4) {
@@ -79,7 +80,10 @@ main(int argc, char **argv)
     (void) prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
 
     r.last = &r.first;
-    r.late = atoll(argv[3]) * 1000;
+
+    /* until a piece is seen half a tick passes */
+    r.late = (atoll(argv[3]) * 1000 - RELAY_TICK / 2) / RELAY_TICK;
+
     r.port = atoi(argv[2]);
     r.epoll = epoll_create1(0);
     r.listener = relay_socket(atoi(argv[1]), 1);
@@ -87,15 +91,13 @@ main(int argc, char **argv)
     relay_add(&r, r.listener, -1);
 
     for ( ;; ) {
-        left = relay_send(&r);
+        r.tick = relay_pause();
+        relay_send(&r);
 
-        ts.tv_sec = left / RELAY_SECOND;
-        ts.tv_nsec = left % RELAY_SECOND;
-
-        n = epoll_pwait2(r.epoll, events, 64, &ts, NULL);
+        n = epoll_wait(r.epoll, events, 64, 0);
 
         if (n == -1 && errno != EINTR) {
-            relay_die("epoll_pwait2");
+            relay_die("epoll_wait");
         }
 
         for (i = 0; i < n; i++) {
@@ -205,7 +207,7 @@ relay_read(relay_t *r, int fd)
     }
 
     piece->next = NULL;
-    piece->due = relay_now() + r->late;
+    piece->due = r->tick + r->late;
     piece->len = (size_t) n;
     piece->to = r->other[fd];
 
@@ -238,21 +240,15 @@ relay_close(relay_t *r, int fd)
 }
 
 
-/* Sends what is due; how long it is until the next is. */
+/* Sends what is due. */
 
-static int64_t
+static void
 relay_send(relay_t *r)
 {
-    int64_t         left;
     ssize_t         n;
     relay_piece_t  *piece;
 
-    while ((piece = r->first) != NULL) {
-        left = piece->due - relay_now();
-
-        if (left > 0) {
-            return left;
-        }
+    while ((piece = r->first) != NULL && piece->due <= r->tick) {
 
         n = piece->to == -1 ? (ssize_t) piece->len
                             : send(piece->to, piece->data, piece->len,
@@ -272,19 +268,29 @@ relay_send(relay_t *r)
 
         free(piece);
     }
-
-    return RELAY_SECOND;
 }
 
 
+/* Until the clock tells a whole number of ticks, which it returns. */
+
 static int64_t
-relay_now(void)
+relay_pause(void)
 {
     struct timespec  ts;
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
 
-    return ts.tv_sec * RELAY_SECOND + ts.tv_nsec;
+    ts.tv_nsec += RELAY_TICK - ts.tv_nsec % RELAY_TICK;
+
+    if (ts.tv_nsec >= RELAY_SECOND) {
+        ts.tv_nsec -= RELAY_SECOND;
+        ts.tv_sec++;
+    }
+
+    (void) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (ts.tv_sec * RELAY_SECOND + ts.tv_nsec) / RELAY_TICK;
 }
 
 

@@ -16,8 +16,8 @@ package Pinaud::Bench;
 #   $bench->alike($bare, $gateway);     both pass the same on
 #   $bench->ask($nginx, 100, 16);       requests, over so many connections
 #   place(0, @pids);                    on this core only, where there are two
-#   real_time(1, @pids);                before all others, where that is allowed,
-#                                       and these before those of less than 1
+#   real_time(1, @pids);                before all others, where that is
+#                                       allowed; those of 2 before those of 1
 #   soon(1, 'wrk', ...);                a command that begins so, on core 1
 #   compiled('t/bench/paced.c', '-lm')  the program
 #   median(@values); give_up('why'); first_in_path('wrk');
