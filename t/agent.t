@@ -97,6 +97,26 @@ note_events($r);
 is $r->{exit}, 3, 'once: no Redis';
 like $r->{text}, qr/"store is lost".*cannot connect to Redis/, 'and why';
 
+# what no waiting mends
+
+for (['no URL', 2, qr/^pinaudctl: --redis: /, PINAUD_REDIS => 'redis.example'],
+    ['no Redis told', 2, qr/^pinaudctl: where is Redis\?/,
+        PINAUD_REDIS => ''],
+    ['a password file that is not there', 1, qr/^pinaudctl: .*\/none/,
+        PINAUD_REDIS_PASSWORD_FILE => '/none'])
+{
+    my ($what, $exit, $why, %env) = @$_;
+
+    for my $options (['--once'], []) {
+        my $one = $fleet->agent('none', @$options, \%env);
+        my $got = $one->exit(5);
+
+        $one->kill if !defined $got;
+        is $got, $exit, "$what: agent @$options";
+        like $one->text, $why, 'and why';
+    }
+}
+
 # a service
 
 my $agent = $fleet->agent('service', '--timeout', '2s', '--takeover', '8s');
@@ -136,8 +156,12 @@ is $fleet->record('early')->{version}, 5, 'and do nothing';
 $redis->cmd('HSET', 'pinaud:wanted', 'early', '40 worked');
 ok at_version('early', 41), 'a version that somebody saw is not used again';
 $redis->cmd('HSET', 'pinaud:wanted', 'early', '400000 worked');
-ok at_version('early', 42), 'but nobody makes it jump too far';
-$redis->cmd('DEL', 'pinaud:wanted');
+ok wait_until(sub { !$redis->cmd('HLEN', 'pinaud:wanted') }, 3),
+    'but a version that nobody can have seen is not waited for';
+sleep 1.2;
+is $fleet->record('early')->{version}, 41, 'and no tokens are made for it';
+$redis->cmd('HSET', 'pinaud:wanted', 'early', '41 worked');
+ok at_version('early', 42), 'others are';
 
 # tokens that are refused again and again
 

@@ -218,6 +218,16 @@ wanted(void **state)
         one.wish_version = 6;
         assert_int_equal(ctl_due(&one), CTL_DUE_NOT);
         assert_true(ctl_wish_over(&one));
+
+        /* further ahead than anybody can have seen */
+
+        one.wish_version = 7 + CTL_WISH_JUMP - 1;
+        assert_int_equal(ctl_due(&one), CTL_DUE_REFRESH);
+        assert_false(ctl_wish_over(&one));
+
+        one.wish_version++;
+        assert_int_equal(ctl_due(&one), CTL_DUE_NOT);
+        assert_true(ctl_wish_over(&one));
     }
 }
 

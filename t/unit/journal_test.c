@@ -313,6 +313,14 @@ torn(void **state)
     assert_int_equal(ctl_journal_granted(journal, &entry, room, &got, error),
                      1);
 
+    /* cut off within its length */
+
+    entry.refresh_version--;
+    assert_int_equal(pwrite(fd, "\xff\xff\xff", 3, 4096), 3);
+    assert_int_equal(ftruncate(fd, 4096 + 3), 0);
+    assert_int_equal(ctl_journal_granted(journal, &entry, room, &got, error),
+                     1);
+
     close(fd);
     ctl_journal_close(journal);
     pinaud_keyring_free(ring);
