@@ -355,6 +355,8 @@ struct ngx_pinaud_record_s {
     unsigned                      put_off:1;     /* or for its refusal */
     unsigned                      remembered:1;  /* refused from memory */
     unsigned                      answered:1;    /* verdict is there */
+    unsigned                      older:1;       /* its token is, than one that
+                                                    was used */
     unsigned                      charged:1;     /* and not given back */
     unsigned                      leased:1;      /* it spends a unit */
     unsigned                      armed:1;       /* the gate may open once */

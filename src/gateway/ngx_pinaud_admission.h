@@ -380,6 +380,13 @@ void ngx_pinaud_renewal_look(ngx_pinaud_main_conf_t *pmcf,
 void ngx_pinaud_renew_want(ngx_pinaud_record_t *record);
 
 /*
+ * The same of a token that is not used since a newer one was. Where Redis lost
+ * that one, the agent that made it has it still, and puts it back: it is given
+ * the time to.
+ */
+void ngx_pinaud_renew_older(ngx_pinaud_record_t *record);
+
+/*
  * Waits for a newer one, for what is left of pinaud_refresh_wait. NGX_AGAIN:
  * it goes on by ngx_pinaud_request_renewed(), or is refused with the record's
  * verdict by ngx_pinaud_request_answered(). NGX_OK: there is a newer one.

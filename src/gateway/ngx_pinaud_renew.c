@@ -99,6 +99,27 @@ ngx_pinaud_renew_want(ngx_pinaud_record_t *record)
 }
 
 
+void
+ngx_pinaud_renew_older(ngx_pinaud_record_t *record)
+{
+    ngx_pinaud_renewal_t  *renewal;
+
+    renewal = ngx_pinaud_renewal(ngx_pinaud_main_conf(record), record->policy);
+    if (renewal == NULL) {
+        return;
+    }
+
+    if (renewal->older != record->version) {
+        renewal->older = record->version;
+        renewal->older_at = ngx_current_msec;
+    }
+
+    if (ngx_current_msec - renewal->older_at >= NGX_PINAUD_RENEW_LOST) {
+        ngx_pinaud_renew_want(record);
+    }
+}
+
+
 ngx_int_t
 ngx_pinaud_renew_join(ngx_pinaud_record_t *record)
 {
@@ -144,6 +165,13 @@ ngx_pinaud_renew_how(ngx_pinaud_record_t *record)
 
     if (record->verdict == NGX_PINAUD_REFUSED_EXPIRED) {
         return NGX_PINAUD_HOW_EXPIRED;
+    }
+
+    if (record->older) {
+
+        /* that it worked before does not make it urgent: nobody uses it */
+
+        return NGX_PINAUD_HOW_REFUSED;
     }
 
     fact = record->write ? NGX_PINAUD_FACT_WRITES_WORKED

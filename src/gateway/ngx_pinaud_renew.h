@@ -18,6 +18,7 @@
 
 
 #define NGX_PINAUD_RENEW_TELL  1000        /* ms until the same is told again */
+#define NGX_PINAUD_RENEW_LOST  10000       /* ms until one is given up */
 
 
 /* Why a newer token is wanted: a later one outweighs those before it. */
@@ -61,6 +62,10 @@ struct ngx_pinaud_renewal_s {
     uint64_t                  told;
     ngx_pinaud_how_e          told_how;
     ngx_msec_t                told_at;
+
+    /* a token that is not used, since a newer one was; 0: none */
+    uint64_t                  older;
+    ngx_msec_t                older_at;
 
     unsigned                  asking:1;
     unsigned                  holding:1;   /* the link, for those who wait */

@@ -444,6 +444,10 @@ ngx_pinaud_renewal_take(ngx_pinaud_renewal_t *renewal, redisReply *reply)
                      ? NGX_PINAUD_STATE_UNKNOWN
                      : ngx_pinaud_renewal_state(reply->element[3]);
 
+    if (renewal->version > renewal->older) {
+        renewal->older = 0;
+    }
+
     zone = ngx_pinaud_zone(renewal->conf);
     name = &renewal->name;
 

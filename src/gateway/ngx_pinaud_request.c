@@ -343,6 +343,10 @@ ngx_pinaud_request_admitted(ngx_http_request_t *r,
         return ngx_pinaud_request_renew(r, record);
     }
 
+    if (record->older) {
+        ngx_pinaud_renew_older(record);
+    }
+
     if (record->verdict == NGX_PINAUD_ADMITTED && record->retried
         && ngx_pinaud_request_refused_before(record))
     {

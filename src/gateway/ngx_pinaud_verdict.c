@@ -158,6 +158,7 @@ ngx_pinaud_verdict_apply(ngx_pinaud_record_t *record,
 
     record->version = reply->version;
     record->verdict = reply->verdict;
+    record->older = reply->older;
 
     if (record->verdict == NGX_PINAUD_ADMITTED && i >= reply->admitted) {
         record->verdict = NGX_PINAUD_REFUSED_QUOTA;
