@@ -29,7 +29,7 @@ my $cluster = Pinaud::RedisCluster->new(masters => 3, replicas => 3,
 my @nodes = $cluster->nodes;
 
 my $gw = Pinaud::Gateway->new(nginx => { start => 0 },
-    http => 'pinaud_redis_timeout 500ms;');
+    http => 'pinaud_redis_timeout 1s;');
 
 $gw->sim->limits(ads_write => '1000000/60', safety_net => '1000000/1');
 

@@ -19,6 +19,10 @@ use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
+# Under nohup it would be ignored by what is started here, too.
+
+$SIG{HUP} = 'DEFAULT' if ($SIG{HUP} // '') eq 'IGNORE';
+
 # The program with what it needs, where any user may read it.
 
 my $dir = temp_dir('copy');

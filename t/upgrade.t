@@ -62,7 +62,7 @@ sub begin {
 my @steps = (
     ['Redis is asked', sub {
         $gw->evil->forget;
-        $gw->evil->mode('delay', seconds => 2, only => 'EVALSHA|EVAL');
+        $gw->evil->mode('delay', seconds => 1, only => 'EVALSHA|EVAL');
         my @c = map { begin() } 1 .. 4;
         wait_until(sub { @{ $gw->evil->commands('EVALSHA|EVAL') } }, 3);
         return @c;
