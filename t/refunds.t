@@ -98,6 +98,7 @@ is given_up(), 0, 'none is given up';
 
 takes(0);
 is refused_requests(ROOM + 76), ROOM + 76, 'too many';
+wait_until(sub { given_up() == 76 }, 3);
 takes(1);
 used_is 76, 'those that there was room for are given back';
 is given_up(), 76, 'the others are counted';

@@ -547,6 +547,7 @@ static ngx_int_t
 ngx_pinaud_conf_ssl_own(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf,
     ngx_ssl_t *ssl)
 {
+    ngx_str_t    *password;
     ngx_array_t  *passwords;
 
     if (pmcf->redis_certificate.len == 0
@@ -571,7 +572,12 @@ ngx_pinaud_conf_ssl_own(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf,
         return NGX_ERROR;
     }
 
-    ngx_str_null((ngx_str_t *) ngx_array_push(passwords));
+    password = ngx_array_push(passwords);
+    if (password == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(password, "");
 
     return ngx_ssl_certificate(cf, ssl, &pmcf->redis_certificate,
                                &pmcf->redis_certificate_key, passwords);
