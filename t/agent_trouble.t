@@ -151,13 +151,13 @@ for my $mode (['keep', 'worked'], ['kill', 'worked'], ['kill', 'force']) {
     my $one = "$rotation-$why";
 
     $sim->oauth(rotation => $rotation, old_access => $rotation);
-    late(0.3);
+    late(1);
     $fleet->enrol($one);
 
     my $lost = $fleet->agent("lost-$one", @times);
     ok wait_until(sub { calls("lost-$one") }, 8), "$one: a host calls";
     $lost->kill;
-    sleep 0.4;
+    sleep 1.2;
 
     my $attempt = $fleet->secret($one)->{attempt};
     my $other = $fleet->agent("other-$one", @times);
