@@ -15,6 +15,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use IO::Select;
+use List::Util qw(shuffle);
 use Pinaud::Check;
 use Pinaud::Gateway;
 use Pinaud::HTTP;
@@ -115,7 +116,7 @@ sub answered {
 }
 
 
-# How Redis is, one after the other.
+# How Redis is, one after the other, all of them at least once.
 
 my %modes = (
     'as ever' => sub { $evil->mode('pass') },
@@ -140,16 +141,20 @@ my %modes = (
 );
 
 my @modes = sort keys %modes;
+my @turns = shuffle @modes;
 my @clients = map { {} } 1 .. CLIENTS;
 my ($n, $phases, $phase_ends) = (0, 0, 0);
 my $end = time() + ($ENV{PINAUD_LONG} ? 300 : 45);
 
-while (($n < $requests || grep { $_->{mark} } @clients) && time() < $end) {
-    if ($n < $requests && time() > $phase_ends) {
+sub more { $n < $requests || @turns }
+
+while ((more() || grep { $_->{mark} } @clients) && time() < $end) {
+    if (more() && time() > $phase_ends) {
         my $good = ++$phases % 2;
 
-        $modes{$good ? 'as ever' : $modes[rand @modes]}->();
-        $phase_ends = time() + ($good ? 0.2 : 0.15);
+        $modes{$good ? 'as ever' : shift @turns
+            // $modes[rand @modes]}->();
+        $phase_ends = time() + ($good ? 0.06 : 0.08);
     }
 
     for my $client (@clients) {
@@ -161,12 +166,12 @@ while (($n < $requests || grep { $_->{mark} } @clients) && time() < $end) {
                 $status{left}++;
             }
 
-        } elsif ($n < $requests && rand() < 0.1) {
+        } elsif (more() && rand() < 0.03) {
             ask($client, $n++);
         }
     }
 
-    $evil->mode('pass') if $n == $requests;
+    $evil->mode('pass') if !more();
 
     my $select = IO::Select->new(map { $_->{c}{socket} }
         grep { $_->{mark} } @clients);

@@ -224,7 +224,7 @@ while (!$refused && $asked < 100000) {
     $c->send($question);
     $asked++;
 
-    next if @c < 200;
+    next if @c < 1000;
 
     $c = shift @c;
     $refused = $c->response if IO::Select->new($c->{socket})->can_read(0);
