@@ -94,6 +94,23 @@ SKIP: {
         qw(team key revoke), $lost);
 }
 
+# a stdout that is closed is no connection to Redis
+
+my $line = join ' ', "PINAUD_ENV_FILE=/dev/null", $ctl->{binary},
+    qw(team key create closed --redis), $ctl->{url}, '--seal-key-file',
+    $ctl->keys;
+
+for (['stdout', '>&-', qr/was made and can't be shown again: "pinaudctl team key revoke (pinaud_\w{8})"/],
+    ['stdin and stdout', '<&- >&-', qr/"pinaudctl team key revoke (pinaud_\w{8})"/])
+{
+    my ($what, $closed, $why) = @$_;
+    my $told = qx($line 2>&1 $closed);
+
+    is $? >> 8, 1, "create: no $what";
+    like $told, $why, 'is told';
+    $ctl->must(qw(team key revoke), $told =~ /revoke (pinaud_\w{8})"/);
+}
+
 
 # list
 

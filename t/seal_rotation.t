@@ -229,6 +229,24 @@ is_deeply uses()->{id(slurp("$dir/other.key"))}, { %no_journal, %$none,
     access => 1, file => undef }, 'and in the list';
 
 
+# a record that is damaged, before others that are not
+
+$gw->must_ctl(qw(credential put c1 --access-token-file), "$dir/access");
+spew("$dir/four.key", my $four = new_key(), 0600);
+spew("$dir/after.key", $four . $third, 0600);
+my $version = $redis->cmd('HGET', 'pinaud:credential:{c1}', 'version');
+$redis->cmd('HSET', 'pinaud:credential:{c1}', 'version', 'x');
+($exit, $output) = $gw->ctl(qw(seal-key reseal --seal-key-file),
+    "$dir/after.key");
+is $exit, 1, 'a damaged record';
+like $output, qr/^pinaudctl: pinaud:credential:\{c1\} holds something else/m,
+    'is told';
+like $output, qr/^Now by key \S+: @{[CREDENTIALS]} credentials, \d{3} accounts, 1 team keys\.$/m,
+    'and keeps no other from being sealed anew';
+$redis->cmd('HSET', 'pinaud:credential:{c1}', 'version', $version);
+$gw->must_ctl(qw(seal-key reseal --seal-key-file), "$dir/after.key");
+
+
 # an agent's journal: an answer by the old key, one by the new, none
 
 mkdir "$dir/journal";

@@ -6,16 +6,19 @@
  */
 
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include "ctl.h"
 
 
+static void ctl_descriptors(void);
 static void ctl_harden(void);
 static int ctl_run(ctl_t *ctl, int argc, const char **argv);
 
@@ -80,6 +83,7 @@ main(int argc, char **argv)
 
     memset(&ctl, 0, sizeof(ctl_t));
 
+    ctl_descriptors();
     ctl_harden();
     json_set_alloc_funcs(malloc, ctl_wipe_free);
 
@@ -94,6 +98,27 @@ main(int argc, char **argv)
     }
 
     return rc;
+}
+
+
+/*
+ * What is closed would be a file or Redis's connection, once that is opened, and
+ * get what is printed. To these nothing can be written, nor read from them.
+ */
+
+static void
+ctl_descriptors(void)
+{
+    int  fd;
+
+    for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) == -1
+            && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY)
+               != fd)
+        {
+            exit(CTL_REFUSED);
+        }
+    }
 }
 
 

@@ -108,6 +108,7 @@ ctl_reseal_all(ctl_t *ctl, ctl_reseal_t *reseal, const char *set,
     int (*plan)(ctl_t *ctl, void *data), uint64_t *count)
 {
     int            rc;
+    uint64_t       now;
     unsigned       i, n;
     const char   **names;
     ctl_block_t   *mark;
@@ -126,9 +127,11 @@ ctl_reseal_all(ctl_t *ctl, ctl_reseal_t *reseal, const char *set,
                             reseal->problem);
             reseal->failed++;
 
-        } else if (rc == CTL_REFUSED) {
-
-            /* told already; the others may do */
+        } else if (rc == CTL_REFUSED
+                   || (rc == CTL_STORE
+                       && ctl_store_time(ctl, &now) == CTL_DONE))
+        {
+            /* told already, as of a damaged record; the others may do */
 
             reseal->failed++;
             rc = CTL_DONE;
