@@ -11,6 +11,8 @@
 #include "ngx_pinaud_renew.h"
 
 
+static void ngx_pinaud_renew_wish(ngx_pinaud_renewal_t *renewal,
+    uint64_t version, ngx_pinaud_how_e how);
 static ngx_pinaud_how_e ngx_pinaud_renew_how(ngx_pinaud_record_t *record);
 static void ngx_pinaud_renew_woken(ngx_pinaud_waiter_t *waiter,
     ngx_uint_t ready);
@@ -71,7 +73,21 @@ ngx_pinaud_renew_unattended(ngx_pinaud_record_t *record)
 void
 ngx_pinaud_renew_want(ngx_pinaud_record_t *record)
 {
-    ngx_pinaud_how_e       how;
+    ngx_pinaud_renewal_t  *renewal;
+
+    renewal = ngx_pinaud_renewal(ngx_pinaud_main_conf(record), record->policy);
+
+    if (renewal) {
+        ngx_pinaud_renew_wish(renewal, record->version,
+                              ngx_pinaud_renew_how(record));
+    }
+}
+
+
+void
+ngx_pinaud_renew_older(ngx_pinaud_record_t *record)
+{
+    uint64_t               used;
     ngx_pinaud_renewal_t  *renewal;
 
     renewal = ngx_pinaud_renewal(ngx_pinaud_main_conf(record), record->policy);
@@ -79,15 +95,35 @@ ngx_pinaud_renew_want(ngx_pinaud_record_t *record)
         return;
     }
 
-    how = ngx_pinaud_renew_how(record);
+    used = ngx_pinaud_zone_fact(ngx_pinaud_zone(renewal->conf),
+                                &renewal->name, NGX_PINAUD_FACT_USED);
 
-    if (renewal->how == NGX_PINAUD_HOW_NONE
-        || record->version > renewal->wanted)
+    if (renewal->older != record->version) {
+        renewal->older = record->version;
+        renewal->older_at = ngx_current_msec;
+    }
+
+    /* one of the version that was used, or of a later one, will do */
+
+    if (used > record->version
+        && ngx_current_msec - renewal->older_at >= NGX_PINAUD_RENEW_LOST)
     {
-        renewal->wanted = record->version;
+        ngx_pinaud_renew_wish(renewal, used - 1, NGX_PINAUD_HOW_REFUSED);
+    }
+}
+
+
+/* More than that version is wanted. */
+
+static void
+ngx_pinaud_renew_wish(ngx_pinaud_renewal_t *renewal, uint64_t version,
+    ngx_pinaud_how_e how)
+{
+    if (renewal->how == NGX_PINAUD_HOW_NONE || version > renewal->wanted) {
+        renewal->wanted = version;
         renewal->how = how;
 
-    } else if (record->version == renewal->wanted) {
+    } else if (version == renewal->wanted) {
         renewal->how = ngx_max(renewal->how, how);
     }
 
@@ -96,27 +132,6 @@ ngx_pinaud_renew_want(ngx_pinaud_record_t *record)
     }
 
     ngx_pinaud_renewal_schedule(renewal);
-}
-
-
-void
-ngx_pinaud_renew_older(ngx_pinaud_record_t *record)
-{
-    ngx_pinaud_renewal_t  *renewal;
-
-    renewal = ngx_pinaud_renewal(ngx_pinaud_main_conf(record), record->policy);
-    if (renewal == NULL) {
-        return;
-    }
-
-    if (renewal->older != record->version) {
-        renewal->older = record->version;
-        renewal->older_at = ngx_current_msec;
-    }
-
-    if (ngx_current_msec - renewal->older_at >= NGX_PINAUD_RENEW_LOST) {
-        ngx_pinaud_renew_want(record);
-    }
 }
 
 
@@ -165,13 +180,6 @@ ngx_pinaud_renew_how(ngx_pinaud_record_t *record)
 
     if (record->verdict == NGX_PINAUD_REFUSED_EXPIRED) {
         return NGX_PINAUD_HOW_EXPIRED;
-    }
-
-    if (record->older) {
-
-        /* that it worked before does not make it urgent: nobody uses it */
-
-        return NGX_PINAUD_HOW_REFUSED;
     }
 
     fact = record->write ? NGX_PINAUD_FACT_WRITES_WORKED
