@@ -144,6 +144,27 @@ SKIP: {
     system 'umount', '-l', $small;
 }
 
+# an attempt that stands, where nobody is to take it over yet
+
+$fleet->enrol('stands', due => 0);
+my $standing = '1 gone ffffffffffffffff 1000000000000 1 aa';
+$redis->cmd('HSET', 'pinaud:secret:{stands}', 'attempt', $standing);
+
+my $run = $fleet->once('looks', @times);
+is $run->{exit}, 1, 'an attempt stands: a person is needed';
+is scalar(grep { $_->{event} eq 'stands' && $_->{alarm} } @{ $run->{log} }), 1,
+    'and is told why';
+is $fleet->secret('stands')->{attempt}, $standing, 'it goes on standing';
+
+$run = $ctl->run(qw(credential refresh stands --wait 100ms));
+like $run->{err}, qr/attempt of host gone stands since 2001-.*--force"$/,
+    'an operator is told, too';
+$run = $ctl->run(qw(credential refresh stands --force --wait 100ms));
+is $run->{exit}, 1, 'by --force without an agent nothing is done';
+like $run->{err}, qr/no agent has tried\. Does one run\?/, 'and why';
+$redis->cmd('DEL', 'pinaud:wanted', 'pinaud:secret:{stands}');
+$ctl->must(qw(credential delete stands));
+
 # a host does not come back, nor does its journal
 
 for my $mode (['keep', 'worked'], ['kill', 'worked'], ['kill', 'force']) {

@@ -117,9 +117,13 @@ ctl_warn_attempt(ctl_agent_t *agent, ctl_agent_credential_t *one,
 
     today = agent->now / 1000 / CTL_WARN_DAY;
 
-    if (agent->now <= attempt->at + agent->takeover
-        || one->told_attempt == today)
-    {
+    if (agent->now <= attempt->at + agent->takeover) {
+        return;
+    }
+
+    one->attention = 1;
+
+    if (one->told_attempt == today) {
         return;
     }
 

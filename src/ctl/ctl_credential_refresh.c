@@ -225,10 +225,14 @@ static int
 ctl_refresh_late(ctl_t *ctl, const ctl_refresh_t *refresh,
     const ctl_refresh_t *before)
 {
+    int             same;
     const char     *name;
     ctl_attempt_t   attempt;
 
     name = refresh->name;
+
+    same = (refresh->secret.attempt != NULL && before->secret.attempt != NULL
+            && strcmp(refresh->secret.attempt, before->secret.attempt) == 0);
 
     if (refresh->record.state == CTL_STATE_WRONG_CLIENT) {
         return ctl_fail(CTL_REFUSED, "Pinterest refuses the client of "
@@ -245,7 +249,9 @@ ctl_refresh_late(ctl_t *ctl, const ctl_refresh_t *refresh,
                         refresh->record.reason ? refresh->record.reason : "");
     }
 
-    if (refresh->secret.attempt != NULL
+    /* one that an agent was to take over, and none did, is no reason */
+
+    if (refresh->secret.attempt != NULL && !(refresh->force && same)
         && ctl_attempt_read(refresh->secret.attempt, &attempt) == 0)
     {
         return ctl_fail(CTL_REFUSED, "credential %s: an attempt of host %s "
