@@ -237,6 +237,13 @@ ngx_pinaud_route_woken(ngx_pinaud_waiter_t *waiter, ngx_uint_t ready)
                 ((u_char *) waiter - offsetof(ngx_pinaud_route_t, waiter));
 
     if (ready) {
+
+        /* a map that is read before it is sent must not free its node */
+
+        if (route->node) {
+            route->node->used = ngx_current_msec;
+        }
+
         ngx_pinaud_route_post(route);
         return;
     }
