@@ -38,7 +38,7 @@ typedef struct {
 
 
 static ngx_pinaud_cached_t *ngx_pinaud_cache_add(ngx_pinaud_cache_t *cache,
-    uint32_t hash, ngx_str_t *key);
+    ngx_str_t *key);
 static void ngx_pinaud_cache_remove(ngx_pinaud_cached_t *entry);
 static void ngx_pinaud_cache_use(ngx_pinaud_cached_t *entry);
 static void ngx_pinaud_cache_reply(ngx_pinaud_call_t *call,
@@ -99,20 +99,18 @@ ngx_pinaud_cache_conf(ngx_pinaud_cached_t *entry)
 ngx_pinaud_cached_t *
 ngx_pinaud_cache_get(ngx_pinaud_cache_t *cache, ngx_str_t *key)
 {
-    uint32_t              hash;
     ngx_pinaud_cached_t  *entry;
 
-    hash = ngx_crc32_short(key->data, key->len);
-
     entry = (ngx_pinaud_cached_t *)
-                ngx_str_rbtree_lookup(&cache->rbtree, key, hash);
+                ngx_str_rbtree_lookup(&cache->rbtree, key,
+                                      ngx_crc32_short(key->data, key->len));
 
     if (entry) {
         ngx_queue_remove(&entry->lru);
         ngx_queue_insert_head(&cache->lru[entry->useful], &entry->lru);
 
     } else {
-        entry = ngx_pinaud_cache_add(cache, hash, key);
+        entry = ngx_pinaud_cache_add(cache, key);
         if (entry == NULL) {
             return NULL;
         }
@@ -190,12 +188,6 @@ ngx_pinaud_cache_ask(ngx_pinaud_cached_t *entry, ngx_pinaud_redis_t *redis,
  * was asked for, and changes nothing.
  */
 
-/*
- * That an entry can't be used is remembered as well: the log tells it once a
- * reading. Another error than of the key's type tells of Redis, not of what
- * was asked for, and changes nothing.
- */
-
 static void
 ngx_pinaud_cache_reply(ngx_pinaud_call_t *call, redisReply *reply)
 {
@@ -264,19 +256,14 @@ ngx_pinaud_cache_read(ngx_pinaud_cached_t *entry, ngx_pinaud_cached_t *old,
 static ngx_pinaud_cached_t *
 ngx_pinaud_cache_replace(ngx_pinaud_cached_t *old)
 {
-    uint32_t  hash;
-
-    /* nginx clears the key of a node that it takes out */
-
-    hash = old->node.node.key;
     ngx_pinaud_cache_remove(old);
 
-    return ngx_pinaud_cache_add(old->cache, hash, &old->node.str);
+    return ngx_pinaud_cache_add(old->cache, &old->node.str);
 }
 
 
 static ngx_pinaud_cached_t *
-ngx_pinaud_cache_add(ngx_pinaud_cache_t *cache, uint32_t hash, ngx_str_t *key)
+ngx_pinaud_cache_add(ngx_pinaud_cache_t *cache, ngx_str_t *key)
 {
     ngx_pinaud_cached_t  *entry;
 
@@ -288,7 +275,7 @@ ngx_pinaud_cache_add(ngx_pinaud_cache_t *cache, uint32_t hash, ngx_str_t *key)
     ngx_memcpy(entry->key, key->data, key->len);
 
     entry->cache = cache;
-    entry->node.node.key = hash;
+    entry->node.node.key = ngx_crc32_short(key->data, key->len);
     entry->node.str.data = entry->key;
     entry->node.str.len = key->len;
     ngx_queue_init(&entry->waiting);
