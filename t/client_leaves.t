@@ -12,7 +12,6 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
-use JSON::PP ();
 use Pinaud::Check;
 use Pinaud::Gateway;
 use Pinaud::HTTP;
@@ -32,28 +31,6 @@ my $body = body();
 my @growth = (team => 'growth');
 my $h2 = Pinaud::Nginx->has('http_v2_module');
 my $logged = 0;
-
-
-# What the account's bucket counts.
-
-sub used {
-    my ($exit, $text) = $gw->ctl('--json', 'usage', account);
-    my ($bucket) = grep { $_->{bucket} eq 'account' }
-        @{ JSON::PP::decode_json($text) };
-
-    return $bucket->{limits}[0]{used};
-}
-
-
-sub used_is {
-    my ($expected, $name) = @_;
-
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-
-    my $used;
-    wait_until(sub { ($used = used()) == $expected }, 3);
-    is $used, $expected, $name;
-}
 
 
 # The next line of the access log, of those that are calls.
@@ -186,7 +163,7 @@ for my $wait (sort keys %waits) {
     $gw->evil->forget;
 
     $gw->evil->mode('pass');
-    used_is $charged, "while $wait: nothing stays charged";
+    $gw->used_is($charged, "while $wait: nothing stays charged", 3);
     untouched $gw, "while $wait: nothing arrives";
 
     created post($gw, $path, $body, @growth), 'the next one is served';
@@ -211,7 +188,7 @@ $gw->evil->mode('pass');
 
 wait_until(sub { $gw->metrics->{pinaud_store_up} }, 5);
 created post($gw, $path, $body, @growth), 'the next one is served';
-used_is ++$charged, 'while Redis is connected to: nothing is charged';
+$gw->used_is(++$charged, 'while Redis is connected to: nothing is charged', 3);
 logged();
 $gw->arrived;
 
@@ -227,7 +204,7 @@ for my $way (@ways) {
     $leave->();
 
     logged_is "while Pinterest answers, $way->[0]", 200, 'forwarded';
-    used_is ++$charged, "while Pinterest answers, $way->[0]: stays charged";
+    $gw->used_is(++$charged, "while Pinterest answers, $way->[0]: stays charged", 3);
     is scalar(@there) + $gw->arrived, 1, 'it arrived once';
 }
 
@@ -240,7 +217,7 @@ my $leave = begin('close', $whole);
 wait_until(sub { $gw->arrived }, 3);
 $leave->();
 logged_is 'no answer', 504, 'unknown';
-used_is ++$charged, 'no answer: stays charged';
+$gw->used_is(++$charged, 'no answer: stays charged', 3);
 
 # where a client's leaving is not ignored
 
@@ -253,7 +230,7 @@ $leave = begin('close', $whole);
 wait_until(sub { $gw->arrived }, 3);
 $leave->();
 logged_is 'not ignored', 499, 'unknown';
-used_is ++$charged, 'not ignored: what was sent stays charged';
+$gw->used_is(++$charged, 'not ignored: what was sent stays charged', 3);
 
 
 # while a read is answered, whose answer is large

@@ -31,26 +31,6 @@ my $body = body();
 my $http2 = Pinaud::Nginx->has('http_v2_module');
 
 
-sub used {
-    my ($exit, $text) = $gw->ctl('--json', 'usage', account);
-    my ($account) = grep { $_->{bucket} eq 'account' }
-        @{ JSON::PP::decode_json($text) };
-
-    return $account->{limits}[0]{used};
-}
-
-
-sub used_is {
-    my ($expected, $name) = @_;
-
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-
-    my $used;
-    wait_until(sub { ($used = used()) == $expected }, 2);
-    is $used, $expected, $name;
-}
-
-
 # Each step begins a request and returns when it is there: the connection, and
 # what goes on with it.
 
@@ -125,7 +105,7 @@ if ($http2) {
 # policy and scripts are known to both workers from here on
 for (1 .. 20) { post($gw, $path, $body, @growth) }
 $gw->arrived;
-my $used = used();
+my $used = $gw->used;
 
 
 # the client leaves
@@ -141,8 +121,8 @@ for my $way ('close', 'abort') {
         $gw->evil->mode('pass');
         $used += $sent;
 
-        used_is $used, "$way, $name: " . ($sent ? 'stays charged'
-            : 'nothing is charged');
+        $gw->used_is($used, "$way, $name: " . ($sent ? 'stays charged'
+            : 'nothing is charged'), 2);
         is scalar($gw->arrived), $sent, "$way, $name: arrived";
     }
 }
@@ -159,8 +139,8 @@ if ($http2) {
         $gw->evil->mode('pass');
         $used += $sent;
 
-        used_is $used, "reset of a stream, $name: "
-            . ($sent ? 'stays charged' : 'nothing is charged');
+        $gw->used_is($used, "reset of a stream, $name: "
+            . ($sent ? 'stays charged' : 'nothing is charged'), 2);
         is scalar($gw->arrived), $sent, "reset of a stream, $name: arrived";
     }
 }
@@ -189,7 +169,7 @@ for my $name (sort keys %steps) {
     $gw->nginx->reload;
     created $go_on->(), "reload, $name";
     arrived_ok $gw, $body, "reload, $name: arrived";
-    used_is ++$used, "reload, $name: charged once";
+    $gw->used_is(++$used, "reload, $name: charged once", 2);
     $c->close;
     $gw->evil->mode('pass');
 
@@ -213,7 +193,7 @@ for my $name (sort keys %steps) {
 
     created $go_on->(), "quit, $name";
     arrived_ok $gw, $body, "quit, $name: arrived";
-    used_is ++$used, "quit, $name: charged once";
+    $gw->used_is(++$used, "quit, $name: charged once", 2);
     $c->close;
     $gw->evil->mode('pass');
 
@@ -241,7 +221,7 @@ for my $name (grep { !/HTTP/ } sort keys %steps) {
 
     created post($gw, $path, $body, @growth), "kill, $name: the next is served";
     $used += $name eq 'body' ? 1 : 2;
-    used_is $used, "kill, $name: nothing is lost nor counted twice";
+    $gw->used_is($used, "kill, $name: nothing is lost nor counted twice", 2);
     $gw->arrived;
 }
 

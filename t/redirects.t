@@ -40,15 +40,7 @@ sub with {
 
     $gw->nginx->conf($gw->http)->reload;
     $gw->arrived;
-    $inside = used();
-}
-
-
-sub used {
-    my ($exit, $text) = $gw->ctl('--json', 'usage', account);
-    my ($used) = $text =~ /"account"[^{}]*\{[^{}]*?"used":\s*(\d+)/s;
-
-    return $used // die "usage: $text";
+    $inside = $gw->used;
 }
 
 
@@ -58,7 +50,7 @@ sub charged_is {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
 
     my $used;
-    wait_until(sub { ($used = used() - $inside) == $expected }, 2);
+    wait_until(sub { ($used = $gw->used - $inside) == $expected }, 2);
     is $used, $expected, $name;
 }
 

@@ -16,7 +16,6 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use IO::Select;
-use JSON::PP ();
 use Pinaud::Check;
 use Pinaud::Gateway;
 use Pinaud::HTTP;
@@ -102,17 +101,6 @@ sub sockets {
 }
 
 
-# What the account's bucket counts.
-
-sub used {
-    my ($exit, $text) = $gw->ctl('--json', 'usage', account);
-    my ($bucket) = grep { $_->{bucket} eq 'account' }
-        @{ JSON::PP::decode_json($text) };
-
-    return $bucket->{limits}[0]{used};
-}
-
-
 # Everybody asks while Redis stands still; how often each status was the
 # answer, and the seconds until the last.
 
@@ -149,7 +137,7 @@ sub stalled {
 with('pinaud_redis_timeout 800ms;');
 
 my $sockets = sockets();
-my $before = used();
+my $before = $gw->used;
 my @memory;
 
 for my $round (1 .. $rounds) {
@@ -162,7 +150,7 @@ for my $round (1 .. $rounds) {
     push @memory, memory();
 }
 
-is used(), $before, 'what nobody waited for is not counted';
+is $gw->used, $before, 'what nobody waited for is not counted';
 
 
 # Those who wait for longer are served
@@ -179,7 +167,7 @@ for my $round (1 .. $rounds) {
     push @memory, memory();
 }
 
-is used() - $before, $rounds * ($n + 1), 'each counted once';
+is $gw->used - $before, $rounds * ($n + 1), 'each counted once';
 ok wait_until(sub { sockets() <= $sockets }, 5), 'no socket is left open';
 note "KB: @memory";
 

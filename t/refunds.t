@@ -12,7 +12,6 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
-use JSON::PP ();
 use Pinaud::Check;
 use Pinaud::Gateway;
 use Pinaud::HTTP;
@@ -31,26 +30,6 @@ my $gw = Pinaud::Gateway->new(redis => { persist => 1 },
 my $redis = $gw->redis;
 my $record = 'pinaud:credential:{main}';
 my $token = $redis->cmd('HGET', $record, 'token');
-
-
-sub used {
-    my ($exit, $text) = $gw->ctl('--json', 'usage', account);
-    my ($bucket) = grep { $_->{bucket} eq 'account' }
-        @{ JSON::PP::decode_json($text) };
-
-    return $bucket->{limits}[0]{used};
-}
-
-
-sub used_is {
-    my ($expected, $name, $patience) = @_;
-
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-
-    my $used;
-    wait_until(sub { ($used = used()) == $expected }, $patience // 3);
-    is $used, $expected, $name;
-}
 
 
 sub given_up {
@@ -81,16 +60,16 @@ sub refused_requests {
 $redis->cmd('HSET', $record, 'token', "$token.");
 
 is refused_requests(1), 1, 'a token that does not open';
-used_is 0, 'is given back';
+$gw->used_is(0, 'is given back', 3);
 
 
 # while Redis does not take them
 
 takes(0);
 is refused_requests(5), 5, 'some more';
-is used(), 5, 'can\'t be';
+is $gw->used, 5, 'can\'t be';
 takes(1);
-used_is 0, 'now they are';
+$gw->used_is(0, 'now they are', 3);
 is given_up(), 0, 'none is given up';
 
 
@@ -100,10 +79,10 @@ takes(0);
 is refused_requests(ROOM + 76), ROOM + 76, 'too many';
 wait_until(sub { given_up() == 76 }, 3);
 takes(1);
-used_is 76, 'those that there was room for are given back';
+$gw->used_is(76, 'those that there was room for are given back', 3);
 is given_up(), 76, 'the others are counted';
 sleep 1.2;
-is used(), 76, 'and stay charged';
+is $gw->used, 76, 'and stay charged';
 
 
 # a worker that quits
@@ -116,7 +95,7 @@ isnt +($gw->nginx->workers)[-1], $old, 'another worker';
 sleep 0.7;
 is kill(0, $old), 1, 'the one that quits waits';
 takes(1);
-used_is 76, 'and gives back';
+$gw->used_is(76, 'and gives back', 3);
 ok wait_until(sub { !kill 0, $old }, 2), 'then it goes';
 is given_up(), 76, 'none is given up';
 
@@ -135,7 +114,7 @@ cmp_ok time() - $start, '>', 4, 'after a while';
 is given_up(), 79, 'what it had is counted';
 
 $redis->start;
-used_is 79, 'and stays charged';
+$gw->used_is(79, 'and stays charged', 3);
 
 $redis->cmd('HSET', $record, 'token', $token);
 ok wait_until(sub { post($gw, create_path, body(), team => 'growth')->{status}

@@ -12,7 +12,6 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
-use JSON::PP ();
 use Pinaud::Check;
 use Pinaud::Gateway;
 use Pinaud::HTTP;
@@ -52,29 +51,6 @@ my %bodies = (
 
 # what is charged, and the token's version, as they should be
 my ($used, $version) = (0, 1);
-
-
-# What the account's bucket counts, until it is so many: giving back takes a
-# moment.
-
-sub used {
-    my ($exit, $text) = $gw->ctl('--json', 'usage', account);
-    my ($bucket) = grep { $_->{bucket} eq 'account' }
-        @{ JSON::PP::decode_json($text) };
-
-    return $bucket->{limits}[0]{used};
-}
-
-
-sub used_is {
-    my ($expected, $name) = @_;
-
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-
-    my $used;
-    wait_until(sub { ($used = used()) == $expected }, 4);
-    is $used, $expected, $name;
-}
 
 
 # The agent: what is wanted of it, and its answer.
@@ -219,7 +195,7 @@ for my $protocol ('HTTP/1.1', $h2 ? 'HTTP/2' : ()) {
         $gw->sim->fault(kind => 'unauthorized', headers => $challenge);
         my $answer = begin($gw, $protocol, $body);
         wanted_is "$version worked", $name;
-        used_is $used, "$name: not charged while it waits";
+        $gw->used_is($used, "$name: not charged while it waits", 4);
         renew();
 
         my $r = $answer->();
@@ -231,7 +207,7 @@ for my $protocol ('HTTP/1.1', $h2 ? 'HTTP/2' : ()) {
         is $_->{body}, $forwarded, "$name: the same body" for @there;
         like $there[1]{head}, qr/^Authorization: Bearer \Q${\$gw->token}\E\r/m,
             "$name: with the newer token";
-        used_is ++$used, "$name: charged once";
+        $gw->used_is(++$used, "$name: charged once", 4);
     }
 }
 
@@ -289,7 +265,7 @@ is $r->header('RateLimit'), undef, 'what the limits told is not so any more';
 is $r->header('WWW-Authenticate'), undef, 'no challenge of either';
 is scalar($gw->arrived), 1, 'it was not sent a third time';
 wanted_is "$version refused", 'a second 401';
-used_is $used, 'neither is charged';
+$gw->used_is($used, 'neither is charged', 4);
 
 
 # nobody brings a newer one
@@ -299,7 +275,7 @@ $r = post($short, $path, body(), @growth);
 refused $r, 'credential-unavailable', 'no agent', retry => 'true';
 late $r, 'no agent';
 is wanted(), "$version refused", 'it stays wanted';
-used_is $used, 'no agent: not charged';
+$gw->used_is($used, 'no agent: not charged', 4);
 
 $r = post($gw, $path, body(), @growth, headers => ['Pinaud-Dry-Run: ?1']);
 is $r->json->{would}, 'forwarded', 'a dry run can not tell';
@@ -367,7 +343,7 @@ for my $case (['no retry location', $alone, 'POST', $path, body()],
     is $r->header('WWW-Authenticate'), undef, "$name: no challenge";
     is scalar($gw->arrived), 1, "$name: sent once";
     wanted_is "$version refused", $name;
-    used_is $used, "$name: not charged";
+    $gw->used_is($used, "$name: not charged", 4);
     renew();
 }
 
@@ -429,7 +405,7 @@ $r = renew_meanwhile($pages, { kind => 'unauthorized', headers => $challenge });
 refused $r, 'credential-unavailable', 'a page for the second 401',
     retry => 'true';
 is $r->header('WWW-Authenticate'), undef, 'a page for it: no challenge';
-used_is $used, 'a page for it: not charged';
+$gw->used_is($used, 'a page for it: not charged', 4);
 $gw->sim->clear_faults;
 
 
@@ -444,7 +420,7 @@ refused $r, 'credential-unavailable', 'no waiting', retry => 'true';
 early $r, 'no waiting';
 is $r->header('RateLimit'), undef, 'no waiting: limits that were given back';
 wanted_is "$version worked", 'no waiting';
-used_is $used, 'no waiting: not charged';
+$gw->used_is($used, 'no waiting: not charged', 4);
 renew();
 
 created renew_meanwhile($loops), 'no waiting: a newer one was there';
@@ -469,7 +445,7 @@ for my $protocol ('HTTP/1.1', $h2 ? 'HTTP/2' : ()) {
     renew();
     created $answer->(), "expired, $protocol: it is there";
     is scalar($gw->arrived), 1, "expired, $protocol: sent once";
-    used_is ++$used, "expired, $protocol: charged once";
+    $gw->used_is(++$used, "expired, $protocol: charged once", 4);
 }
 
 expire();
@@ -491,7 +467,7 @@ early $r, 'expired, no waiting';
 $answer = waits($gw, "$version expired", 'a newer one that is expired, too');
 $gw->redis->cmd('HSET', 'pinaud:credential:{main}', version => ++$version);
 wanted_is "$version expired", 'a newer one that is expired, too';
-used_is $used, 'no charge for any of them';
+$gw->used_is($used, 'no charge for any of them', 4);
 is scalar($gw->arrived), 0, 'and none was sent';
 renew();
 created $answer->(), 'a newer one that is not';
@@ -544,7 +520,7 @@ for my $protocol ('HTTP/1.1', $h2 ? 'HTTP/2' : ()) {
     renew();
     sleep 0.2;
     is scalar($gw->arrived), 0, "$protocol: nothing more is sent";
-    used_is $used, "$protocol: nothing is charged";
+    $gw->used_is($used, "$protocol: nothing is charged", 4);
 }
 
 
@@ -557,7 +533,7 @@ $gw->sim->refuse;
 renew();
 refused $answer->(), 'upstream-unreachable', 'Pinterest is gone';
 $gw->sim->accept;
-used_is $used, 'Pinterest is gone: not charged';
+$gw->used_is($used, 'Pinterest is gone: not charged', 4);
 
 
 # nginx reloads, and quits
@@ -607,7 +583,7 @@ $gw->redis->start;
 wait_until(sub { $gw->health->{status} == 200 }, 10);
 renew();
 created post($gw, $path, body(), @growth), 'Redis is back';
-used_is ++$used, 'every request was charged once';
+$gw->used_is(++$used, 'every request was charged once', 4);
 
 
 # the metrics, of a gateway that begins, and as they change

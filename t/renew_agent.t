@@ -66,15 +66,6 @@ sub hsets {
 }
 
 
-sub used {
-    my ($exit, $text) = $gw->ctl('--json', 'usage', account);
-    my ($bucket) = grep { $_->{bucket} eq 'account' }
-        @{ JSON::PP::decode_json($text) };
-
-    return $bucket->{limits}[0]{used};
-}
-
-
 sub version { $fleet->record('main')->{version} }
 
 
@@ -116,8 +107,8 @@ my @refused = grep { $_->{status} == 401 } $gw->sim->requests($path);
 cmp_ok scalar @refused, '>', REQUESTS / 2, 'many met the 401';
 is scalar(grep { index($_->{head}, $token) < 0 } @refused), 0,
     'none of them with the newer token';
-ok wait_until(sub { used() == $made }, 5), 'each was charged once'
-    or diag used();
+ok wait_until(sub { $gw->used == $made }, 5), 'each was charged once'
+    or diag $gw->used;
 ok wait_until(sub { !defined $gw->redis->cmd('HGET', 'pinaud:wanted', 'main') },
     3), 'nothing is wanted any more';
 
@@ -147,8 +138,8 @@ SKIP: {
 
     $made += 40;
     $version++;
-    ok wait_until(sub { used() == $made }, 5), 'HTTP/2: each charged once'
-        or diag used();
+    ok wait_until(sub { $gw->used == $made }, 5), 'HTTP/2: each charged once'
+        or diag $gw->used;
 }
 
 
@@ -160,7 +151,7 @@ $gw->sim->forget;
 created post($gw, $path, $body, @growth), 'a token that is expired';
 is scalar($gw->sim->requests($path)), 1, 'was not sent';
 is version(), $version + 2, 'there is a newer one';
-ok wait_until(sub { used() == $made + 1 }, 3), 'charged once' or diag used();
+ok wait_until(sub { $gw->used == $made + 1 }, 3), 'charged once' or diag $gw->used;
 
 
 # the refresh token is dead, too: a person must act

@@ -10,7 +10,6 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
-use JSON::PP ();
 use Pinaud::Check;
 use Pinaud::Gateway;
 use Pinaud::HTTP;
@@ -37,16 +36,6 @@ sub create {
 
 
 # What is used of a bucket
-
-sub used {
-    my ($bucket, $id) = @_;
-
-    my ($exit, $text) = $gw->ctl('--json', 'usage', $id // account);
-    my ($one) = grep { $_->{bucket} eq $bucket } @{ JSON::PP::decode_json($text) };
-
-    return $one->{limits}[0]{used};
-}
-
 
 sub left {
     my $r = shift;
@@ -82,20 +71,20 @@ for my $left (1, 0) {
 }
 
 refused create('light'), 'quota-exceeded', 'and no more than that';
-is used('reserve'), 2, 'usage: the reserve';
-is used('shared'), 4, 'usage: what is shared';
-is used('account'), 6, 'usage: the account';
+is $gw->used('reserve'), 2, 'usage: the reserve';
+is $gw->used('shared'), 4, 'usage: what is shared';
+is $gw->used('account'), 6, 'usage: the account';
 
 
 # what was not sent is given back to where it was taken from
 
 $gw->sim->refuse;
 refused create('light', $other), 'upstream-unreachable', 'nobody listens';
-ok wait_until(sub { used('account', $other) == 0 }, 2), 'given back';
-is used('reserve', $other), 0, 'to the reserve';
+ok wait_until(sub { $gw->used('account', $other) == 0 }, 2), 'given back';
+is $gw->used('reserve', $other), 0, 'to the reserve';
 refused create('greedy', $other), 'upstream-unreachable', 'nobody listens';
-ok wait_until(sub { used('account', $other) == 0 }, 2), 'given back';
-is used('shared', $other), 0, 'to what is shared';
+ok wait_until(sub { $gw->used('account', $other) == 0 }, 2), 'given back';
+is $gw->used('shared', $other), 0, 'to what is shared';
 
 
 # a record that makes no sense, whoever wrote it

@@ -12,7 +12,6 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
-use JSON::PP ();
 use Pinaud::Check;
 use Pinaud::Gateway;
 use Pinaud::HTTP;
@@ -34,15 +33,6 @@ my $record = 'pinaud:account:' . account;
 
 
 sub create { post($gw, $path, $body, @growth, @_) }
-
-
-sub used {
-    my ($exit, $text) = $gw->ctl('--json', 'usage', account);
-    my ($bucket) = grep { $_->{bucket} eq 'account' }
-        @{ JSON::PP::decode_json($text) };
-
-    return $bucket->{limits}[0]{used};
-}
 
 
 # With a key's fields changed, or the key replaced; then as it was.
@@ -89,7 +79,7 @@ sub copied {
 
 created create(), 'it works';
 $gw->arrived;
-my $used = used();
+my $used = $gw->used;
 my $wrong = qr/its MAC is wrong: "pinaudctl policy apply" mends it/;
 
 
@@ -142,8 +132,8 @@ for my $name (sort keys %tokens) {
     untouched $gw, "a token $name: nothing arrives";
 }
 
-wait_until(sub { used() == $used }, 3);
-is used(), $used, 'nothing of that is charged';
+wait_until(sub { $gw->used == $used }, 3);
+is $gw->used, $used, 'nothing of that is charged';
 
 # bytes that would end the line that a token stands on
 

@@ -40,15 +40,6 @@ $gw->sim->limits(ads_write => '1000000/60', safety_net => '1000000/1');
 sub create { post($gw, $path, $body, @growth, @_) }
 
 
-sub used {
-    my ($exit, $text) = $gw->ctl('--json', 'usage', account);
-    my ($bucket) = grep { $_->{bucket} eq 'account' }
-        @{ JSON::PP::decode_json($text) };
-
-    return $bucket->{limits}[0]{used};
-}
-
-
 # A new token, and the record that it makes.
 
 sub renew {
@@ -88,7 +79,7 @@ all_created('version 2');
 
 # the older one: nothing of it is sent, charged or shared
 
-my $before = used();
+my $before = $gw->used;
 $gw->arrived;
 $gw->nginx->mark;
 put_back($first);
@@ -103,7 +94,7 @@ for (1 .. 10) {
 }
 
 untouched $gw, 'nothing arrives';
-ok wait_until(sub { used() == $before }, 3), 'nothing stays charged';
+ok wait_until(sub { $gw->used == $before }, 3), 'nothing stays charged';
 
 my @told = $gw->nginx->log_since
     =~ /access token of credential "main" is not used: it is of version 1, and version 2 was used already/g;

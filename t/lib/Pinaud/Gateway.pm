@@ -13,6 +13,8 @@ package Pinaud::Gateway;
 #   $gw->team_key('growth')             a new team key of pinaudctl's
 #   $gw->metrics                        { 'name{labels}' => value }
 #   $gw->status, $gw->health            responses
+#   $gw->used; $gw->used('shared', $id)     what a bucket counts
+#   $gw->used_is(3, 'name', 2)          a test of it, within 2 s
 #   $gw->access_log                     its lines, decoded
 #   $gw->arrived                        the simulator's record since the last
 #   finish();
@@ -60,6 +62,7 @@ use Pinaud::Pinterest;
 use Pinaud::Process;
 use Pinaud::Redis;
 use Pinaud::Seal;
+use Test::More ();
 
 our @EXPORT = qw(account create_path custom_path body custom_body finish);
 
@@ -371,6 +374,33 @@ sub metrics {
     my %values = $text =~ /^(\w+(?:\{[^\n]*\})?) (\S+)$/mg;
 
     return \%values;
+}
+
+
+# What a bucket of an account counts, by pinaudctl, in its first limit.
+
+sub used {
+    my ($self, $bucket, $id) = @_;
+
+    my $text = $self->must_ctl('--json', 'usage', $id // account());
+    my ($one) = grep { $_->{bucket} eq ($bucket // 'account') }
+        @{ $json->decode($text) };
+
+    return $one->{limits}[0]{used};
+}
+
+
+# A test that the account's is so many, in so many seconds: to give back takes
+# a moment.
+
+sub used_is {
+    my ($self, $expected, $name, $seconds) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    my $used;
+    wait_until(sub { ($used = $self->used) == $expected }, $seconds);
+    Test::More::is($used, $expected, $name);
 }
 
 
