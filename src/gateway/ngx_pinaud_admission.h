@@ -65,6 +65,9 @@ ngx_pinaud_cache_t *ngx_pinaud_cache_create(ngx_pool_t *pool,
     const ngx_pinaud_cache_kind_t *kind, ngx_pinaud_main_conf_t *pmcf);
 void ngx_pinaud_cache_destroy(ngx_pinaud_cache_t *cache);
 
+/* Whether a record's field "format" is of one that is understood. */
+ngx_uint_t ngx_pinaud_cache_understood(redisReply *format);
+
 /* What the cache was made with. */
 ngx_pinaud_main_conf_t *ngx_pinaud_cache_conf(ngx_pinaud_cached_t *entry);
 

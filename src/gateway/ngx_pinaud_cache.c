@@ -89,6 +89,15 @@ ngx_pinaud_cache_destroy(ngx_pinaud_cache_t *cache)
 }
 
 
+ngx_uint_t
+ngx_pinaud_cache_understood(redisReply *format)
+{
+    return format->type == REDIS_REPLY_STRING
+           && format->len == sizeof(PINAUD_RECORD_FORMAT) - 1
+           && ngx_memcmp(format->str, PINAUD_RECORD_FORMAT, format->len) == 0;
+}
+
+
 ngx_pinaud_main_conf_t *
 ngx_pinaud_cache_conf(ngx_pinaud_cached_t *entry)
 {

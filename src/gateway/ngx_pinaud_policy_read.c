@@ -208,10 +208,7 @@ ngx_pinaud_policy_read(ngx_pinaud_policy_t *policy, redisReply *reply)
         return NULL;
     }
 
-    if (format->type != REDIS_REPLY_STRING
-        || format->len != sizeof(PINAUD_RECORD_FORMAT) - 1
-        || ngx_memcmp(format->str, PINAUD_RECORD_FORMAT, format->len) != 0)
-    {
+    if (!ngx_pinaud_cache_understood(format)) {
         return "unknown format";
     }
 

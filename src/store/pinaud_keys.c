@@ -8,6 +8,8 @@
 #include "pinaud_keys.h"
 
 
+static size_t pinaud_key_plain(char *to, const char *prefix,
+    const char *name, size_t len);
 static size_t pinaud_key_tagged(char *to, const char *prefix,
     const char *name, size_t len);
 static size_t pinaud_key_of(char *to, const char *prefix, const char *name,
@@ -203,22 +205,26 @@ pinaud_key_refund(char *to, const char *name, size_t len, const char *id,
 size_t
 pinaud_key_account(char *to, const char *account, size_t account_len)
 {
-    char  *p;
-
-    p = pinaud_key_add(to, "pinaud:account:", 15);
-    p = pinaud_key_add(p, account, account_len);
-
-    return (size_t) (p - to);
+    return pinaud_key_plain(to, "pinaud:account:", account, account_len);
 }
 
 
 size_t
 pinaud_key_team_key(char *to, const char *hex, size_t len)
 {
+    return pinaud_key_plain(to, "pinaud:team-key:", hex, len);
+}
+
+
+/* A key of what belongs to no credential. */
+
+static size_t
+pinaud_key_plain(char *to, const char *prefix, const char *name, size_t len)
+{
     char  *p;
 
-    p = pinaud_key_add(to, "pinaud:team-key:", 16);
-    p = pinaud_key_add(p, hex, len);
+    p = pinaud_key_add(to, prefix, strlen(prefix));
+    p = pinaud_key_add(p, name, len);
 
     return (size_t) (p - to);
 }
