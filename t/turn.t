@@ -17,6 +17,7 @@ use Time::HiRes qw(sleep time);
 use Pinaud::Check;
 use Pinaud::Gateway;
 use Pinaud::HTTP;
+use Pinaud::Process;
 
 
 my $other = '549755885176';
@@ -81,7 +82,7 @@ $_->response for @flood;
 
 my $logged = $gw->access_log;
 
-kill 'STOP', $worker;
+hold($worker);
 $_->send($head) for @flood;
 $_->close for splice @flood, 100, 20;
 $behind->send(Pinaud::HTTP::head('POST', create_path($other), body => '{}',

@@ -9,6 +9,7 @@ package Pinaud::Process;
 #   my $pid = spawn([@command], log => 'file');
 #   my $pid = daemon(sub { ... });    a forked child that runs perl
 #   stop_process($pid, 'TERM', 5);    waits; KILL after 5 s
+#   hold($pid);                       SIGSTOP; returns when it stands still
 #   wait_until(sub { ... }, 5) or die "...";
 #   my ($exit, $output) = run_command([@command], input => 'bytes');
 #   more_files(4000);                 begins the program anew, where it may not
@@ -32,7 +33,7 @@ use POSIX ();
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(temp_dir free_port spawn daemon stop_process wait_until
-    run_command alive slurp spew project_dir sweep more_files);
+    run_command alive hold slurp spew project_dir sweep more_files);
 
 my $main = $$;
 my (%children, $root, %names, @reserved);
@@ -187,6 +188,17 @@ sub alive {
 
     delete $children{$pid};
     return 0;
+}
+
+
+sub hold {
+    my $pid = shift;
+
+    kill 'STOP', $pid;
+    wait_until(sub {
+        my ($state) = slurp("/proc/$pid/stat") =~ /.*\) (\w)/s;
+        return $state eq 'T';
+    }, 5) or die "process $pid does not stop\n";
 }
 
 
