@@ -334,6 +334,23 @@ is_deeply [$fleet->record('app')->{state}, $fleet->secret('app')->{attempt}],
 like $ctl->run(qw(credential show app))->{out}, qr/^state +wrong client$/m,
     'wrong client: shown';
 
+# it may become right again by itself, or a person may want to know
+
+my $refused = calls();
+is $fleet->once('a')->{exit}, 1, 'wrong client: a person is needed still';
+is calls(), $refused, 'wrong client: it is not tried at each run';
+$redis->cmd('HINCRBY', 'pinaud:secret:{app}', 'failed', -601);
+is $fleet->once('a')->{exit}, 1, 'wrong client: after ten minutes';
+cmp_ok calls(), '>', $refused, 'wrong client: it is tried again';
+$refused = calls();
+$redis->cmd('HSET', 'pinaud:wanted', 'app', '1 worked');
+$fleet->once('a');
+is calls(), $refused, 'wrong client: not where a gateway wants one';
+$redis->cmd('HSET', 'pinaud:wanted', 'app', '1 operator');
+$fleet->once('a');
+cmp_ok calls(), '>', $refused, 'wrong client: but where an operator does';
+$redis->cmd('DEL', 'pinaud:wanted');
+
 $ctl->must(qw(credential put app --client-id), Pinaud::Agents::CLIENT(),
     '--client-secret-file', $ctl->file('right', SECRET));
 is $fleet->once('a')->{exit}, 0, 'wrong client: until it is the right one';

@@ -382,6 +382,7 @@ typedef struct {
     size_t                sealed_client_len;
     const char           *attempt;     /* that stands, or NULL */
     uint64_t              failures;    /* of attempts, in a row */
+    uint64_t              failed;      /* when the last of them did */
     uint64_t              refreshed;   /* when an attempt last succeeded */
     uint64_t              demands;     /* in a row, of tokens that never were
                                           good for a gateway */

@@ -20,6 +20,8 @@ static int ctl_scan_entry(ctl_agent_t *agent, ctl_agent_credential_t *one,
     ctl_look_t *look);
 static void ctl_scan_case(ctl_agent_t *agent, ctl_agent_credential_t *one,
     ctl_look_t *look);
+static int ctl_scan_once_paused(const ctl_agent_t *agent,
+    const ctl_agent_credential_t *one, const ctl_look_t *look);
 static int ctl_scan_due(ctl_agent_t *agent, ctl_agent_credential_t *one,
     const ctl_look_t *look);
 
@@ -329,7 +331,8 @@ ctl_scan_case(ctl_agent_t *agent, ctl_agent_credential_t *one,
     due->usable = (secret->refresh && secret->client_secret
                    && secret->client_id != NULL);
     due->unauthorized = (record->state == CTL_STATE_UNAUTHORIZED);
-    due->paused = (!agent->once && one->paused_until > clock);
+    due->paused = agent->once ? ctl_scan_once_paused(agent, one, look)
+                              : one->paused_until > clock;
     due->version = record->version;
     due->expires = record->expires;
     due->refreshed = secret->refreshed;
@@ -356,6 +359,26 @@ ctl_scan_case(ctl_agent_t *agent, ctl_agent_credential_t *one,
 }
 
 
+/*
+ * By --once all is tried that is due, as often as somebody calls it, but for an
+ * app that Pinterest refuses: that seldom mends itself. An agent that ran before
+ * has left the time when it was refused.
+ */
+
+static int
+ctl_scan_once_paused(const ctl_agent_t *agent,
+    const ctl_agent_credential_t *one, const ctl_look_t *look)
+{
+    uint64_t  failed;
+
+    failed = look->secret.failed * 1000;
+
+    return look->record.state == CTL_STATE_WRONG_CLIENT
+           && one->wish != CTL_WISH_OPERATOR && one->wish != CTL_WISH_FORCE
+           && agent->now >= failed && agent->now < failed + CTL_BACKOFF_MAX;
+}
+
+
 static int
 ctl_scan_due(ctl_agent_t *agent, ctl_agent_credential_t *one,
     const ctl_look_t *look)
@@ -365,9 +388,7 @@ ctl_scan_due(ctl_agent_t *agent, ctl_agent_credential_t *one,
     due = ctl_due(&look->due);
 
     if (due == CTL_DUE_NOT || agent->stopping
-        || (agent->once
-            && (one->tried
-                || look->record.state == CTL_STATE_WRONG_CLIENT)))
+        || (agent->once && one->tried))
     {
         return CTL_DONE;
     }

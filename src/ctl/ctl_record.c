@@ -133,6 +133,7 @@ ctl_secret_record_read(ctl_t *ctl, const char *name, ctl_secret_t *secret)
         || ctl_record_number(key, hash, "refresh_expires",
                              &secret->refresh_expires)
         || ctl_record_number(key, hash, "failures", &secret->failures)
+        || ctl_record_number(key, hash, "failed", &secret->failed)
         || ctl_record_number(key, hash, "refreshed", &secret->refreshed)
         || ctl_record_number(key, hash, "demands", &secret->demands))
     {

@@ -23,7 +23,8 @@ end
 if ARGV[3] ~= "" then
     local failures = tonumber(redis.call("HGET", secret, "failures")) or 0
 
-    redis.call("HSET", secret, "failures", format("%.0f", failures + 1))
+    redis.call("HSET", secret, "failures", format("%.0f", failures + 1),
+               "failed", format("%.0f", floor(clock() / 1000000)))
     redis.call("HSET", record, "state", ARGV[3], "reason", ARGV[4])
 end
 
