@@ -12,6 +12,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use Digest::SHA qw(sha256_hex);
+use JSON::PP ();
 use Pinaud::Ctl;
 use Pinaud::Process;
 use Test::More;
@@ -189,9 +190,40 @@ $redis->cmd('SREM', 'pinaud:team-keys', 'nonsense');
 done($ctl, 1, '', qr/team growth has 2 keys: pinaud_\w{8}, pinaud_\w{8}\. "pinaudctl team key revoke" deletes them/,
     'a team with keys stays', qw(team delete growth));
 like $ctl->must(qw(team list))->{out}, qr/^growth /m, 'with its accounts';
-done($ctl, 0, qr/^team growth of account \d+: deleted$/m, '',
-    'an account is taken', qw(team delete growth --account), account);
+$ctl->must(qw(account put 7 --credential main));
+$ctl->must(qw(team put growth --account 7));
+done($ctl, 0, qr/^team growth of account 7: deleted$/m, '',
+    'one of two accounts is taken', qw(team delete growth --account 7));
+done($ctl, 0, qr/^team growth of account \d+: deleted$/m,
+    qr/\Ateam growth has 2 keys: pinaud_\w{8}, pinaud_\w{8}\. It has no account any more; .*revoke" deletes them\n\z/,
+    'the last is taken', qw(team delete growth --account), account);
 $ctl->must(qw(team put growth --account), account);
+
+
+# policy apply --prune
+
+my $all = $ctl->must(qw(policy export))->{json};
+
+sub prune {
+    my ($verb, %teams) = @_;
+
+    $all->{accounts} = { 7 => { credential => 'main', teams => \%teams } };
+    return 'policy', $verb, '--prune', $ctl->file('policy.json',
+        JSON::PP->new->encode($all));
+}
+
+for my $verb (qw(diff apply)) {
+    done($ctl, 1, '', qr{policy\.json: /accounts: team growth has 2 keys: pinaud_\w{8}, pinaud_\w{8}, and no account here: name it, or delete them by "pinaudctl team key revoke"\n.*1 error, nothing was changed}s,
+        "policy $verb --prune: a team with keys", prune($verb, new => {}));
+}
+
+like $ctl->must(qw(team list))->{out}, qr/^growth +@{[ account ]} /m,
+    'policy apply --prune: nothing was changed';
+done($ctl, 0, qr/team growth of account 7: created/, '',
+    'policy apply --prune: it has another account', prune('apply', growth => {}));
+$ctl->must(qw(account put), account, qw(--credential main));
+$ctl->must(qw(team put growth --account), account);
+$ctl->must(qw(team delete growth --account 7));
 
 
 # revoke

@@ -514,6 +514,10 @@ const char *ctl_team_key_state(pinaud_keyring_t *ring,
 int ctl_team_keys_read(ctl_t *ctl, const char *team, ctl_team_key_t **keys,
     unsigned *n);
 
+/* "team NAME has 2 keys: …, …", of all these keys; NULL: it has none. */
+const char *ctl_team_keys_text(ctl_t *ctl, const char *team,
+    const ctl_team_key_t *keys, unsigned n);
+
 
 /* ctl_plan.c: from what is to what shall be */
 

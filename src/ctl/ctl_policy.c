@@ -38,7 +38,10 @@ static int ctl_policy_plan_credentials(ctl_t *ctl,
 static int ctl_policy_plan_accounts(ctl_t *ctl, ctl_policy_state_t *state);
 static void ctl_policy_keep_teams(ctl_t *ctl, ctl_policy_state_t *state,
     const ctl_account_t *before, ctl_account_t *after);
-static void ctl_policy_prune(ctl_t *ctl, ctl_policy_state_t *state);
+static int ctl_policy_prune(ctl_t *ctl, ctl_policy_state_t *state);
+static int ctl_policy_prune_keys(ctl_t *ctl, ctl_policy_state_t *state);
+static int ctl_policy_has_team(const ctl_account_t *all, unsigned n,
+    const char *name);
 static ctl_credential_t *ctl_policy_credential_of(ctl_credential_t *all,
     unsigned n, const char *name);
 static ctl_account_t *ctl_policy_account_of(ctl_account_t *all, unsigned n,
@@ -223,7 +226,7 @@ ctl_policy_apply_plan(ctl_t *ctl, void *data)
     }
 
     if (rc == CTL_DONE && ctl_given(ctl, "prune") != NULL) {
-        ctl_policy_prune(ctl, data);
+        rc = ctl_policy_prune(ctl, data);
     }
 
     return rc;
@@ -388,7 +391,7 @@ ctl_policy_keep_teams(ctl_t *ctl, ctl_policy_state_t *state,
 }
 
 
-static void
+static int
 ctl_policy_prune(ctl_t *ctl, ctl_policy_state_t *state)
 {
     unsigned       i;
@@ -418,6 +421,68 @@ ctl_policy_prune(ctl_t *ctl, ctl_policy_state_t *state)
                     policy->file, name, name);
         }
     }
+
+    return ctl_policy_prune_keys(ctl, state);
+}
+
+
+/* Keys of a team that is gone would be those of its next namesake. */
+
+static int
+ctl_policy_prune_keys(ctl_t *ctl, ctl_policy_state_t *state)
+{
+    int              rc;
+    unsigned         i, n;
+    const char      *team, *text;
+    ctl_policy_t    *policy;
+    ctl_team_key_t  *keys;
+
+    policy = &state->policy;
+    rc = ctl_watch(ctl, PINAUD_KEY_TEAM_KEYS);
+
+    if (rc == CTL_DONE) {
+        rc = ctl_team_keys_read(ctl, NULL, &keys, &n);
+    }
+
+    if (rc != CTL_DONE) {
+        return rc;
+    }
+
+    /* they are in order: each team is looked at once */
+
+    for (i = 0; i < n; i++) {
+        team = keys[i].team;
+
+        if ((i > 0 && strcmp(keys[i - 1].team, team) == 0)
+            || !ctl_policy_has_team(state->accounts, state->naccounts, team)
+            || ctl_policy_has_team(policy->accounts, policy->naccounts, team))
+        {
+            continue;
+        }
+
+        text = ctl_team_keys_text(ctl, team, keys, n);
+        ctl_policy_error(policy, "/accounts",
+                         ctl_format(ctl, "%s, and no account here: name it, "
+                                    "or delete them by \"pinaudctl team key "
+                                    "revoke\"", text));
+    }
+
+    return ctl_policy_errors(policy);
+}
+
+
+static int
+ctl_policy_has_team(const ctl_account_t *all, unsigned n, const char *name)
+{
+    unsigned  i;
+
+    for (i = 0; i < n; i++) {
+        if (ctl_account_team(&all[i], name) != NULL) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -6,6 +6,7 @@
  */
 
 
+#include <stdio.h>
 #include <string.h>
 #include "ctl.h"
 
@@ -14,10 +15,14 @@ static int ctl_team_put(ctl_t *ctl);
 static int ctl_team_list(ctl_t *ctl);
 static int ctl_team_delete(ctl_t *ctl);
 
-static int ctl_team_change(ctl_t *ctl, int (*plan)(ctl_t *ctl, void *data));
+static int ctl_team_change(ctl_t *ctl, int (*plan)(ctl_t *ctl, void *data),
+    void *data);
 static int ctl_team_put_plan(ctl_t *ctl, void *data);
 static int ctl_team_delete_plan(ctl_t *ctl, void *data);
 static int ctl_team_without_keys(ctl_t *ctl, const char *name);
+static int ctl_team_left_keys(ctl_t *ctl, const char *name, const char *id,
+    const char **left);
+static int ctl_team_keys_of(ctl_t *ctl, const char *name, const char **text);
 static int ctl_team_account(ctl_t *ctl, const char *id,
     ctl_account_t *account);
 static int ctl_team_check_accounts(ctl_t *ctl);
@@ -88,19 +93,32 @@ ctl_team_put(ctl_t *ctl)
         rc = ctl_reserve_given(ctl, "reserve", &reserve, &named);
     }
 
-    return (rc == CTL_DONE) ? ctl_team_change(ctl, ctl_team_put_plan) : rc;
+    return (rc == CTL_DONE) ? ctl_team_change(ctl, ctl_team_put_plan, NULL)
+                            : rc;
 }
 
 
 static int
 ctl_team_delete(ctl_t *ctl)
 {
-    return ctl_team_change(ctl, ctl_team_delete_plan);
+    int          rc;
+    const char  *left;
+
+    left = NULL;
+    rc = ctl_team_change(ctl, ctl_team_delete_plan, &left);
+
+    if (rc == CTL_DONE && left != NULL) {
+        fprintf(stderr, "%s. It has no account any more; should another team "
+                "get its name, they would be that one's: \"pinaudctl team key "
+                "revoke\" deletes them\n", left);
+    }
+
+    return rc;
 }
 
 
 static int
-ctl_team_change(ctl_t *ctl, int (*plan)(ctl_t *ctl, void *data))
+ctl_team_change(ctl_t *ctl, int (*plan)(ctl_t *ctl, void *data), void *data)
 {
     int  rc;
 
@@ -119,7 +137,7 @@ ctl_team_change(ctl_t *ctl, int (*plan)(ctl_t *ctl, void *data))
     }
 
     if (rc == CTL_DONE) {
-        rc = ctl_transact(ctl, plan, NULL);
+        rc = ctl_transact(ctl, plan, data);
     }
 
     if (rc == CTL_DONE) {
@@ -216,10 +234,10 @@ ctl_team_delete_plan(ctl_t *ctl, void *data)
     int             rc;
     unsigned        i, n;
     const char     *id, *name;
+    const char    **left;
     ctl_account_t   after, *all;
 
-    (void) data;
-
+    left = data;
     name = ctl->args[0];
     id = ctl_given(ctl, "account");
 
@@ -227,6 +245,10 @@ ctl_team_delete_plan(ctl_t *ctl, void *data)
         all = ctl_alloc(ctl, sizeof(ctl_account_t));
         n = 1;
         rc = ctl_team_account(ctl, id, all);
+
+        if (rc == CTL_DONE) {
+            rc = ctl_team_left_keys(ctl, name, id, left);
+        }
 
     } else {
         rc = ctl_accounts_read(ctl, 1, &all, &n);
@@ -262,30 +284,69 @@ ctl_team_delete_plan(ctl_t *ctl, void *data)
 static int
 ctl_team_without_keys(ctl_t *ctl, const char *name)
 {
-    int              rc;
-    unsigned         i, n;
-    const char     **prefixes;
-    ctl_team_key_t  *keys;
+    int          rc;
+    const char  *text;
 
     rc = ctl_watch(ctl, PINAUD_KEY_TEAM_KEYS);
 
     if (rc == CTL_DONE) {
-        rc = ctl_team_keys_read(ctl, name, &keys, &n);
+        rc = ctl_team_keys_of(ctl, name, &text);
     }
 
-    if (rc != CTL_DONE || n == 0) {
+    if (rc != CTL_DONE || text == NULL) {
         return rc;
     }
 
-    prefixes = ctl_alloc(ctl, sizeof(char *) * n);
+    return ctl_fail(CTL_REFUSED, "%s. \"pinaudctl team key revoke\" deletes "
+                    "them", text);
+}
 
-    for (i = 0; i < n; i++) {
-        prefixes[i] = keys[i].prefix;
+
+/* One that has no account any more may be on its way to another. */
+
+static int
+ctl_team_left_keys(ctl_t *ctl, const char *name, const char *id,
+    const char **left)
+{
+    int             rc;
+    unsigned        i, n;
+    ctl_account_t  *all;
+
+    rc = ctl_team_keys_of(ctl, name, left);
+
+    if (rc != CTL_DONE || *left == NULL) {
+        return rc;
     }
 
-    return ctl_fail(CTL_REFUSED, "team %s has %u key%s: %s. \"pinaudctl team "
-                    "key revoke\" deletes them", name, n, n == 1 ? "" : "s",
-                    ctl_some(ctl, prefixes, n));
+    rc = ctl_accounts_read(ctl, 0, &all, &n);
+
+    for (i = 0; rc == CTL_DONE && i < n; i++) {
+        if (strcmp(all[i].id, id) != 0
+            && ctl_account_team(&all[i], name) != NULL)
+        {
+            *left = NULL;
+        }
+    }
+
+    return rc;
+}
+
+
+static int
+ctl_team_keys_of(ctl_t *ctl, const char *name, const char **text)
+{
+    int              rc;
+    unsigned         n;
+    ctl_team_key_t  *keys;
+
+    *text = NULL;
+    rc = ctl_team_keys_read(ctl, name, &keys, &n);
+
+    if (rc == CTL_DONE) {
+        *text = ctl_team_keys_text(ctl, name, keys, n);
+    }
+
+    return rc;
 }
 
 

@@ -448,6 +448,29 @@ ctl_team_keys_read(ctl_t *ctl, const char *team, ctl_team_key_t **keys,
 }
 
 
+const char *
+ctl_team_keys_text(ctl_t *ctl, const char *team, const ctl_team_key_t *keys,
+    unsigned n)
+{
+    unsigned      found, i;
+    const char  **prefixes;
+
+    prefixes = ctl_alloc(ctl, sizeof(char *) * (n + 1));
+    found = 0;
+
+    for (i = 0; i < n; i++) {
+        if (strcmp(keys[i].team, team) == 0) {
+            prefixes[found++] = keys[i].prefix;
+        }
+    }
+
+    return found ? ctl_format(ctl, "team %s has %u key%s: %s", team, found,
+                              found == 1 ? "" : "s",
+                              ctl_some(ctl, prefixes, found))
+                 : NULL;
+}
+
+
 /* By team, the oldest first. */
 
 static int
