@@ -68,7 +68,9 @@ pinaud_limits_add(pinaud_limits_t *limits, const char *text, size_t len)
         return "needs one unit after its window: s, m, h or d";
     }
 
-    if (window > PINAUD_LIMIT_WINDOW_MAX) {
+    /* so that the product does not overflow */
+
+    if (window > PINAUD_LIMIT_WINDOW_MAX / unit) {
         return "has a window that is not 1s to 1d";
     }
 

@@ -90,6 +90,10 @@ refuses(void **state)
         { "400/86401s", "has a window that is not 1s to 1d" },
         { "400/25h", "has a window that is not 1s to 1d" },
         { "400/999999999d", "has a window that is not 1s to 1d" },
+
+        /* 49,711 days are 63,104 s and 2^32 of them */
+
+        { "400/49711d", "has a window that is not 1s to 1d" },
     };
 
     (void) state;
