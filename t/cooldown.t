@@ -77,6 +77,7 @@ near learn(429, fields($writes, 0, 20)), 'writes', 20, 'the list, writes';
 near learn(429, fields($all, 0, 7)), 'all', 7, 'the list, all calls';
 near learn(429, fields('400', 0, 30)), 'writes', 30, 'a plain number';
 near learn(429, fields($writes, 0, 119)), 'writes', 119, 'nearly the most';
+near learn(429, fields($all, 0, 0)), 'all', 1, 'less than a second';
 near learn(429, fields($writes, 0, 80000)), 'writes', 120, 'no more than 120 s';
 near learn(429), 'writes', $minute->(), 'no fields: the clock minute';
 near learn(429, fields($writes, 0, 1795517326)), 'writes', $minute->(),
@@ -93,6 +94,13 @@ is_deeply learn(200, fields($writes, 1, 9)), {}, 'one is left';
 is_deeply learn(200, fields('400', 0, 9)), {}, 'no name, no refusal';
 is_deeply learn(200, fields($writes, 0, 'x')), {}, 'no time, no refusal';
 is_deeply learn(500, ['x-ratelimit-remaining', '']), {}, 'nothing';
+
+# a limit by the second is used up in each second of a busy day: to hold calls
+# back for as long as it takes to tell would leave most of the next one idle
+
+is_deeply learn(200, fields($all, 0, 1)), {}, 'a second that is used up';
+is_deeply learn(200, fields($writes, 0, 1)), {}, 'the last of a minute';
+near learn(429, fields($all, 0, 1)), 'all', 1, 'a second, refused';
 
 
 # it holds on every gateway, for that credential

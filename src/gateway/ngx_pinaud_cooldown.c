@@ -49,7 +49,10 @@ ngx_pinaud_cooldown_learn(ngx_pinaud_record_t *record)
     class = ngx_pinaud_cooldown_class(record, &limit, remaining, reset);
 
     if (class != PINAUD_CLASS_UNKNOWN) {
-        ngx_pinaud_cooldown_tell(record, class, reset);
+
+        /* 0: whatever was cut off of a second */
+
+        ngx_pinaud_cooldown_tell(record, class, reset ? reset : 1);
     }
 }
 
@@ -66,7 +69,12 @@ ngx_pinaud_cooldown_class(ngx_pinaud_record_t *record, ngx_str_t *limit,
     refused = (record->request->upstream->headers_in.status_n
                == NGX_HTTP_TOO_MANY_REQUESTS);
 
-    if (!refused && (remaining != 0 || reset < 0)) {
+    /*
+     * A second that is used up is over before others can be told, and limits
+     * by the second are used up in each second of a busy day.
+     */
+
+    if (!refused && (remaining != 0 || reset <= 1)) {
         return PINAUD_CLASS_UNKNOWN;
     }
 
