@@ -30,7 +30,19 @@ void ngx_pinaud_report_quota(ngx_pinaud_record_t *record);
 
 /* gate: the token goes on the wire, and nothing unchecked does */
 
+/*
+ * Stands in front of every upstream, when all of them are known: to be called
+ * in postconfiguration, once. NGX_ERROR: no memory.
+ */
 ngx_int_t ngx_pinaud_gate_init(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf);
+
+/*
+ * Takes out of the header that nginx built, whose fields begin there, those
+ * that must not be sent, and its empty line. NULL, or as static text why it is
+ * not the header of the request that was checked.
+ */
+const char *ngx_pinaud_gate_fields(ngx_pinaud_record_t *record, ngx_buf_t *b,
+    u_char *fields);
 
 
 /* answer: refusals */
