@@ -302,7 +302,7 @@ ngx_pinaud_postconfiguration(ngx_conf_t *cf)
     ngx_memmove(first + 1, first, (u_char *) h - (u_char *) first);
     *first = ngx_pinaud_log_handler;
 
-    ngx_pinaud_upstream_init();
+    ngx_pinaud_filter_init();
 
     return NGX_OK;
 }

@@ -378,8 +378,8 @@ extern ngx_module_t  ngx_pinaud_module;
 
 /* request: the life of a request */
 
+/* The handler of the PRECONTENT phase. */
 ngx_int_t ngx_pinaud_request_handler(ngx_http_request_t *r);
-ngx_int_t ngx_pinaud_log_handler(ngx_http_request_t *r);
 
 /* The record of a request, also after a redirect; NULL where it has none. */
 ngx_pinaud_record_t *ngx_pinaud_record(ngx_http_request_t *r);

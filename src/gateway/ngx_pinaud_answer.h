@@ -109,18 +109,35 @@ u_char *ngx_pinaud_limit_name(u_char *to, ngx_pinaud_limit_t *limit);
 ngx_pinaud_limit_t *ngx_pinaud_limit_tightest(ngx_pinaud_record_t *record);
 
 
-/* upstream: what Pinterest answered, and what nginx itself did */
+/* filter: how answers go through nginx's filters */
 
-void ngx_pinaud_upstream_init(void);
+/* Links the filters; to be called in postconfiguration, once. */
+void ngx_pinaud_filter_init(void);
 
 /* The request is being sent: learns of the end of its upstream. */
-void ngx_pinaud_upstream_watch(ngx_pinaud_record_t *record);
+void ngx_pinaud_filter_watch(ngx_pinaud_record_t *record);
 
-/* At the request's end: makes the outcome final. */
-void ngx_pinaud_upstream_settle(ngx_pinaud_record_t *record);
 
-/* Whether any byte of it, of the last attempt, may have reached Pinterest. */
-ngx_uint_t ngx_pinaud_upstream_sent(ngx_pinaud_record_t *record);
+/* upstream: what Pinterest answered, and what nginx itself did */
+
+/*
+ * Makes of Pinterest's answer the outcome. It goes through as it came, but for
+ * cookies and what only the gateway may say; its 401, and what is no HTTP, are
+ * replaced. NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_pinaud_upstream_answer(ngx_pinaud_record_t *record);
+
+/* The same of an answer of nginx itself; an error is replaced by a problem. */
+ngx_int_t ngx_pinaud_upstream_error(ngx_pinaud_record_t *record);
+
+/* Pinterest refused the token. */
+void ngx_pinaud_upstream_401(ngx_pinaud_record_t *record);
+
+/*
+ * At the request's end: makes the outcome final, counts it, and gives back what
+ * was charged for nothing.
+ */
+ngx_int_t ngx_pinaud_log_handler(ngx_http_request_t *r);
 
 
 /* cooldown: what Pinterest's rate-limit fields teach */

@@ -104,7 +104,7 @@ ngx_pinaud_gate_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
     }
 
     record->sent = 1;
-    ngx_pinaud_upstream_watch(record);
+    ngx_pinaud_filter_watch(record);
 
     return init(r, us);
 }

@@ -2,327 +2,23 @@
 /*
  * Copyright (C) the ngx_pinaud_module authors
  *
- * What becomes of a request that was let through, and of errors that nginx
- * itself answers: filters that put our fields on every answer of an enabled
- * location and turn into problems what is not Pinterest's to tell.
+ * What became of a request: what Pinterest answered, or nginx itself, is its
+ * outcome, and what is not Pinterest's to tell is turned into a problem.
  */
 
 
 #include "ngx_pinaud.h"
 
 
-#define NGX_PINAUD_HELD_MAX  (1 << 20)     /* bytes of an answer */
-
-
-static ngx_int_t ngx_pinaud_header_filter(ngx_http_request_t *r);
-static ngx_int_t ngx_pinaud_body_filter(ngx_http_request_t *r,
-    ngx_chain_t *in);
-static ngx_int_t ngx_pinaud_upstream_header(ngx_pinaud_record_t *record);
-static ngx_int_t ngx_pinaud_upstream_hold(ngx_pinaud_record_t *record,
-    ngx_chain_t *in);
-static void ngx_pinaud_upstream_finalize(ngx_http_request_t *r,
-    ngx_int_t rc);
-static ngx_int_t ngx_pinaud_upstream_keep(ngx_pinaud_record_t *record,
-    ngx_buf_t *from);
-static ngx_int_t ngx_pinaud_upstream_replace(ngx_pinaud_record_t *record,
-    ngx_chain_t *in);
-static ngx_int_t ngx_pinaud_upstream_error(ngx_pinaud_record_t *record);
-static ngx_int_t ngx_pinaud_upstream_answer(ngx_pinaud_record_t *record);
+static void ngx_pinaud_upstream_settle(ngx_pinaud_record_t *record);
+static ngx_uint_t ngx_pinaud_upstream_sent(ngx_pinaud_record_t *record);
 static ngx_uint_t ngx_pinaud_upstream_whole(ngx_http_request_t *r);
-static void ngx_pinaud_upstream_401(ngx_pinaud_record_t *record);
-static void ngx_pinaud_upstream_challenge(ngx_http_request_t *r);
 static void ngx_pinaud_upstream_clean(ngx_http_request_t *r);
 static void ngx_pinaud_upstream_hide(ngx_http_request_t *r, const char *name,
     size_t len);
 
 
-/* Set once, before any worker is: nginx's way to link filters. */
-
-static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
-static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
-
-
-void
-ngx_pinaud_upstream_init(void)
-{
-    ngx_http_next_header_filter = ngx_http_top_header_filter;
-    ngx_http_top_header_filter = ngx_pinaud_header_filter;
-
-    ngx_http_next_body_filter = ngx_http_top_body_filter;
-    ngx_http_top_body_filter = ngx_pinaud_body_filter;
-}
-
-
-static ngx_int_t
-ngx_pinaud_header_filter(ngx_http_request_t *r)
-{
-    ngx_int_t               rc;
-    ngx_pinaud_record_t    *record;
-    ngx_pinaud_loc_conf_t  *plcf;
-
-    plcf = ngx_http_get_module_loc_conf(r, ngx_pinaud_module);
-
-    if ((!plcf->enable && !plcf->retry) || r != r->main) {
-        return ngx_http_next_header_filter(r);
-    }
-
-    record = ngx_pinaud_record(r);
-
-    if (record == NULL) {
-
-        /* nginx refused it before it came to us */
-
-        record = ngx_pinaud_record_create(r);
-        if (record == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    ngx_http_set_ctx(r, record, ngx_pinaud_module);
-
-    rc = NGX_OK;
-
-    if (!record->own) {
-
-        if (r->err_status || !record->sent || r->upstream == NULL) {
-            rc = ngx_pinaud_upstream_error(record);
-
-        } else {
-            rc = ngx_pinaud_upstream_answer(record);
-        }
-    }
-
-    if (rc != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (record->held) {
-        return NGX_OK;
-    }
-
-    return ngx_pinaud_upstream_header(record);
-}
-
-
-static ngx_int_t
-ngx_pinaud_upstream_header(ngx_pinaud_record_t *record)
-{
-    if (ngx_pinaud_fields_add(record) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_next_header_filter(record->request);
-}
-
-
-static ngx_int_t
-ngx_pinaud_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
-{
-    ngx_pinaud_record_t  *record;
-
-    record = ngx_http_get_module_ctx(r, ngx_pinaud_module);
-
-    if (record == NULL || in == NULL) {
-        return ngx_http_next_body_filter(r, in);
-    }
-
-    if (record->held) {
-        return ngx_pinaud_upstream_hold(record, in);
-    }
-
-    if (record->replace) {
-        return ngx_pinaud_upstream_replace(record, in);
-    }
-
-    return ngx_http_next_body_filter(r, in);
-}
-
-
-/*
- * Pinterest's answer to a create is small, and passed on when all of it is
- * here: should the connection break before, the caller is told that the
- * outcome is unknown, instead of being left with half an answer.
- */
-
-static ngx_int_t
-ngx_pinaud_upstream_hold(ngx_pinaud_record_t *record, ngx_chain_t *in)
-{
-    ngx_uint_t           last;
-    ngx_chain_t         *cl;
-    ngx_http_request_t  *r;
-
-    r = record->request;
-    last = 0;
-
-    for (cl = in; cl; cl = cl->next) {
-        last |= cl->buf->last_buf;
-
-        if (ngx_pinaud_upstream_keep(record, cl->buf) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    if (last || record->held_size > NGX_PINAUD_HELD_MAX) {
-        record->held = 0;
-
-        if (ngx_pinaud_upstream_header(record) == NGX_ERROR) {
-            return NGX_ERROR;
-        }
-
-        return ngx_http_next_body_filter(r, record->held_bufs);
-    }
-
-    return NGX_OK;
-}
-
-
-/*
- * nginx is done with the upstream. Where the answer's end did not come, this
- * is the only place that learns of it in time to answer something else.
- */
-
-static void
-ngx_pinaud_upstream_finalize(ngx_http_request_t *r, ngx_int_t rc)
-{
-    ngx_pinaud_record_t  *record;
-
-    record = ngx_http_get_module_ctx(r, ngx_pinaud_module);
-
-    record->finalize(r, rc);
-
-    if (rc == NGX_HTTP_UNAUTHORIZED && !record->refused
-        && r->upstream->headers_in.status_n == NGX_HTTP_UNAUTHORIZED)
-    {
-        /* nginx goes on to where "error_page" leads */
-
-        ngx_pinaud_upstream_401(record);
-        return;
-    }
-
-    if (!record->held || (rc != NGX_ERROR && rc < NGX_HTTP_BAD_GATEWAY)) {
-        return;
-    }
-
-    record->held = 0;
-    r->keepalive = 0;
-
-    if (ngx_pinaud_answer_replace(record, PINAUD_PROBLEM_OUTCOME_UNKNOWN, 0,
-                                  NULL)
-        == NGX_OK
-        && ngx_pinaud_upstream_header(record) != NGX_ERROR)
-    {
-        (void) ngx_pinaud_upstream_replace(record, NULL);
-    }
-}
-
-
-void
-ngx_pinaud_upstream_watch(ngx_pinaud_record_t *record)
-{
-    ngx_http_upstream_t  *u;
-
-    u = record->request->upstream;
-
-    record->finalize = u->finalize_request;
-    u->finalize_request = ngx_pinaud_upstream_finalize;
-}
-
-
-/* Adds a copy of one buffer to what is held: the original is used again. */
-
-static ngx_int_t
-ngx_pinaud_upstream_keep(ngx_pinaud_record_t *record, ngx_buf_t *from)
-{
-    off_t                size;
-    ngx_buf_t           *b;
-    ngx_chain_t         *cl;
-    ngx_http_request_t  *r;
-
-    r = record->request;
-    size = ngx_buf_size(from);
-
-    if (size == 0 && !from->last_buf) {
-        return NGX_OK;
-    }
-
-    b = size ? ngx_create_temp_buf(r->pool, size) : ngx_calloc_buf(r->pool);
-    cl = ngx_alloc_chain_link(r->pool);
-
-    if (b == NULL || cl == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (ngx_buf_in_memory(from)) {
-        b->last = ngx_cpymem(b->pos, from->pos, size);
-        from->pos = from->last;
-
-    } else if (size) {
-
-        if (ngx_read_file(from->file, b->pos, size, from->file_pos) != size) {
-            return NGX_ERROR;
-        }
-
-        b->last += size;
-        from->file_pos = from->file_last;
-    }
-
-    b->last_buf = from->last_buf;
-    b->last_in_chain = from->last_buf;
-    record->held_size += size;
-
-    cl->buf = b;
-    cl->next = NULL;
-
-    *record->held_last = cl;
-    record->held_last = &cl->next;
-
-    return NGX_OK;
-}
-
-
-/* Sends the problem instead, once, and passes over what was to be sent. */
-
-static ngx_int_t
-ngx_pinaud_upstream_replace(ngx_pinaud_record_t *record, ngx_chain_t *in)
-{
-    ngx_buf_t           *b;
-    ngx_chain_t         *cl, out;
-    ngx_http_request_t  *r;
-
-    r = record->request;
-
-    for (cl = in; cl; cl = cl->next) {
-        cl->buf->pos = cl->buf->last;
-        cl->buf->file_pos = cl->buf->file_last;
-    }
-
-    if (record->replaced) {
-        return NGX_OK;
-    }
-
-    record->replaced = 1;
-
-    b = ngx_calloc_buf(r->pool);
-    if (b == NULL) {
-        return NGX_ERROR;
-    }
-
-    b->pos = record->problem.data;
-    b->last = record->problem.data + record->problem.len;
-    b->memory = 1;
-    b->last_buf = 1;
-    b->last_in_chain = 1;
-
-    out.buf = b;
-    out.next = NULL;
-
-    return ngx_http_next_body_filter(r, &out);
-}
-
-
-/* An answer of nginx itself. */
-
-static ngx_int_t
+ngx_int_t
 ngx_pinaud_upstream_error(ngx_pinaud_record_t *record)
 {
     ngx_uint_t           status;
@@ -351,21 +47,18 @@ ngx_pinaud_upstream_error(ngx_pinaud_record_t *record)
                                          0, NULL);
     }
 
-    if (record->sent) {
+    if (ngx_pinaud_upstream_sent(record)) {
+        return ngx_pinaud_answer_replace(record,
+                                         PINAUD_PROBLEM_OUTCOME_UNKNOWN, 0,
+                                         NULL);
+    }
 
-        if (ngx_pinaud_upstream_sent(record)) {
-            return ngx_pinaud_answer_replace(record,
-                                             PINAUD_PROBLEM_OUTCOME_UNKNOWN, 0,
-                                             NULL);
-        }
-
-        if (status == NGX_HTTP_BAD_GATEWAY
-            || status == NGX_HTTP_GATEWAY_TIME_OUT)
-        {
-            return ngx_pinaud_answer_replace(record,
+    if (record->sent && (status == NGX_HTTP_BAD_GATEWAY
+                         || status == NGX_HTTP_GATEWAY_TIME_OUT))
+    {
+        return ngx_pinaud_answer_replace(record,
                                          PINAUD_PROBLEM_UPSTREAM_UNREACHABLE,
                                          0, NULL);
-        }
     }
 
     return ngx_pinaud_answer_replace(record, PINAUD_PROBLEM_INTERNAL, status,
@@ -373,9 +66,7 @@ ngx_pinaud_upstream_error(ngx_pinaud_record_t *record)
 }
 
 
-/* Pinterest's answer goes through as it came, but for its 401 and cookies. */
-
-static ngx_int_t
+ngx_int_t
 ngx_pinaud_upstream_answer(ngx_pinaud_record_t *record)
 {
     ngx_uint_t               status;
@@ -442,7 +133,7 @@ ngx_pinaud_upstream_answer(ngx_pinaud_record_t *record)
  * nginx carries over when it intercepts the answer, is not for the caller.
  */
 
-static void
+void
 ngx_pinaud_upstream_401(ngx_pinaud_record_t *record)
 {
     ngx_http_request_t      *r;
@@ -462,14 +153,51 @@ ngx_pinaud_upstream_401(ngx_pinaud_record_t *record)
     }
 
     ngx_pinaud_outage_unspend(record);
-    ngx_pinaud_upstream_challenge(r);
+    ngx_pinaud_upstream_hide(r, "WWW-Authenticate", 16);
+    r->headers_out.www_authenticate = NULL;
+
     ngx_pinaud_renew_want(record);
 }
 
 
-/* At the request's end: what no header filter saw. */
+ngx_int_t
+ngx_pinaud_log_handler(ngx_http_request_t *r)
+{
+    ngx_pinaud_record_t     *record;
+    ngx_pinaud_main_conf_t  *pmcf;
 
-void
+    /* "log_subrequest" brings subrequests here, which settle nothing */
+
+    record = (r == r->main) ? ngx_pinaud_record(r) : NULL;
+
+    if (record == NULL) {
+        return NGX_OK;
+    }
+
+    pmcf = ngx_http_get_module_main_conf(r, ngx_pinaud_module);
+
+    ngx_pinaud_upstream_settle(record);
+
+    if (!ngx_pinaud_upstream_sent(record)) {
+
+        if (record->charged) {
+            record->charged = 0;
+            ngx_pinaud_refund(pmcf, record->policy, &record->charge);
+        }
+
+        ngx_pinaud_outage_unspend(record);
+    }
+
+    ngx_pinaud_zone_count(ngx_pinaud_zone(pmcf), record->operation,
+                          record->outcome);
+
+    return NGX_OK;
+}
+
+
+/* What no header filter saw. */
+
+static void
 ngx_pinaud_upstream_settle(ngx_pinaud_record_t *record)
 {
     ngx_http_request_t  *r;
@@ -491,13 +219,15 @@ ngx_pinaud_upstream_settle(ngx_pinaud_record_t *record)
         record->outcome = NGX_PINAUD_NO_CREDENTIAL;
 
     } else {
-        record->outcome = (record->sent && ngx_pinaud_upstream_sent(record))
+        record->outcome = ngx_pinaud_upstream_sent(record)
                           ? NGX_PINAUD_UNKNOWN : NGX_PINAUD_ABANDONED;
     }
 }
 
 
-ngx_uint_t
+/* Whether any byte of the last attempt may have reached Pinterest. */
+
+static ngx_uint_t
 ngx_pinaud_upstream_sent(ngx_pinaud_record_t *record)
 {
     ngx_uint_t                  i;
@@ -506,7 +236,7 @@ ngx_pinaud_upstream_sent(ngx_pinaud_record_t *record)
 
     states = record->request->upstream_states;
 
-    if (states == NULL) {
+    if (!record->sent || states == NULL) {
         return 0;
     }
 
@@ -540,15 +270,6 @@ ngx_pinaud_upstream_whole(ngx_http_request_t *r)
 
     return p->upstream_done || p->length == 0
            || (p->upstream_eof && p->length == -1);
-}
-
-
-static void
-ngx_pinaud_upstream_challenge(ngx_http_request_t *r)
-{
-    ngx_pinaud_upstream_hide(r, "WWW-Authenticate", 16);
-
-    r->headers_out.www_authenticate = NULL;
 }
 
 
