@@ -6,7 +6,7 @@
  */
 
 
-#include "ngx_pinaud_zone.h"
+#include "ngx_pinaud_status.h"
 
 
 static json_t *ngx_pinaud_status_document_requests(

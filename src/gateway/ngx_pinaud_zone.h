@@ -39,6 +39,15 @@ typedef struct {
 
 
 typedef struct {
+    void                *entries;          /* each begins with its name */
+    size_t               size;             /* of one */
+    ngx_uint_t           n;
+    time_t               idle;             /* s, then one gives way where there
+                                              is no room else; 0: none does */
+} ngx_pinaud_table_t;
+
+
+typedef struct {
     ngx_pinaud_named_t   named;
     ngx_atomic_t         value;
 } ngx_pinaud_count_t;
@@ -85,6 +94,13 @@ extern const ngx_pinaud_bucket_t  ngx_pinaud_buckets[NGX_PINAUD_BUCKETS];
 extern const ngx_pinaud_outcome_e  ngx_pinaud_reports[NGX_PINAUD_REPORTS];
 
 
+/*
+ * The entry of a name, which is cut to PINAUD_NAME_MAX bytes; made of zeros,
+ * under the pool's mutex, if there is none. NULL: no room, or no name.
+ */
+ngx_pinaud_named_t *ngx_pinaud_named(ngx_slab_pool_t *shpool,
+    ngx_pinaud_table_t *table, u_char *name, size_t len);
+
 /* A copy of all of it, in the pool; NULL: no memory. */
 ngx_pinaud_counters_t *ngx_pinaud_zone_copy(ngx_pinaud_zone_t *zone,
     ngx_pool_t *pool);
@@ -101,10 +117,6 @@ ngx_pinaud_credential_t *ngx_pinaud_zone_credential(ngx_pinaud_zone_t *zone,
 
 /* Whether a credential is in use, so that what is known of it counts. */
 ngx_uint_t ngx_pinaud_zone_in_use(ngx_pinaud_credential_t *credential);
-
-/* The counters as a document, the caller's; NULL: no memory. */
-json_t *ngx_pinaud_status_document(ngx_pinaud_counters_t *counters,
-    ngx_uint_t up);
 
 
 #pragma GCC visibility pop
