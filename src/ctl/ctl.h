@@ -40,6 +40,7 @@ typedef struct ctl_s           ctl_t;
 typedef struct ctl_block_s     ctl_block_t;
 typedef struct ctl_words_s     ctl_words_t;
 typedef struct ctl_store_s     ctl_store_t;
+typedef struct ctl_ahead_s     ctl_ahead_t;
 typedef struct ctl_move_s      ctl_move_t;
 typedef struct ctl_guard_s     ctl_guard_t;
 typedef struct ctl_change_s    ctl_change_t;
@@ -90,6 +91,7 @@ struct ctl_s {
 
     ctl_store_t          *store;       /* NULL: not open */
     const char           *redis_name;  /* what was tried, for messages */
+    ctl_ahead_t          *ahead;       /* what was asked for; or NULL */
 
     pinaud_keyring_t     *ring;        /* of policy; NULL: MACs don't count */
 

@@ -10,8 +10,14 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include "ctl_agent.h"
+#include "ctl_store.h"
 
 
+#define CTL_SCAN_AHEAD  128            /* credentials read in a round trip */
+
+
+static int ctl_scan_all(ctl_agent_t *agent);
+static int ctl_scan_ahead(ctl_agent_t *agent, unsigned from);
 static int ctl_scan_locked(ctl_agent_t *agent, ctl_agent_credential_t *one);
 static int ctl_scan_read(ctl_agent_t *agent, ctl_agent_credential_t *one,
     ctl_look_t *look);
@@ -29,11 +35,10 @@ static int ctl_scan_due(ctl_agent_t *agent, ctl_agent_credential_t *one,
 int
 ctl_agent_scan(ctl_agent_t *agent)
 {
-    int                      rc;
-    ctl_t                   *ctl;
-    unsigned                 i, n;
-    const char             **names;
-    ctl_agent_credential_t  *one;
+    int           rc;
+    ctl_t        *ctl;
+    unsigned      i, n;
+    const char  **names;
 
     ctl = agent->ctl;
 
@@ -53,8 +58,28 @@ ctl_agent_scan(ctl_agent_t *agent)
         ctl_agent_find(agent, names[i], 1)->listed = 1;
     }
 
+    rc = ctl_scan_all(agent);
+    ctl_ahead_end(ctl);
+
+    return rc;
+}
+
+
+static int
+ctl_scan_all(ctl_agent_t *agent)
+{
+    int                      rc;
+    unsigned                 i;
+    ctl_agent_credential_t  *one;
+
     for (i = 0; i < agent->n; i++) {
         one = agent->all[i];
+
+        if (i % CTL_SCAN_AHEAD == 0
+            && ctl_scan_ahead(agent, i) != CTL_DONE)
+        {
+            return CTL_STORE;
+        }
 
         if (!one->listed && one->entry.phase == CTL_PHASE_NONE) {
             continue;
@@ -68,6 +93,37 @@ ctl_agent_scan(ctl_agent_t *agent)
     }
 
     return CTL_DONE;
+}
+
+
+/*
+ * The records of the next ones, but of those where something is under way that
+ * may change them first. The scripts compare what was read.
+ */
+
+static int
+ctl_scan_ahead(ctl_agent_t *agent, unsigned from)
+{
+    ctl_t                         *ctl;
+    unsigned                       i, n;
+    const char                    *keys[2 * CTL_SCAN_AHEAD];
+    const ctl_agent_credential_t  *one;
+
+    ctl = agent->ctl;
+    n = 0;
+
+    for (i = from; i < agent->n && i - from < CTL_SCAN_AHEAD; i++) {
+        one = agent->all[i];
+
+        if (one->listed && !one->in_flight
+            && one->entry.phase == CTL_PHASE_NONE)
+        {
+            keys[n++] = ctl_key(ctl, pinaud_key_credential, one->name);
+            keys[n++] = ctl_key(ctl, pinaud_key_secret, one->name);
+        }
+    }
+
+    return ctl_ahead(ctl, keys, n);
 }
 
 

@@ -227,6 +227,19 @@ ctl_cluster_talk(ctl_t *ctl, const ctl_words_t *words, int type,
 }
 
 
+ctl_link_t *
+ctl_cluster_link(ctl_t *ctl, const ctl_words_t *words)
+{
+    ctl_node_t  *node;
+    const char  *unused;
+
+    node = ctl->store->slots[ctl_cluster_slot(words)];
+
+    return (node != NULL && ctl_cluster_connect(ctl, node, &unused) == 0)
+           ? &node->link : NULL;
+}
+
+
 /* The slot of the first key; all of a command's are in one. */
 
 static int

@@ -166,8 +166,12 @@ ctl_record_hash(ctl_t *ctl, const char *key, redisReply **hash)
 
     *hash = NULL;
 
-    words = ctl_words(ctl, "HGETALL", key, NULL);
-    reply = ctl_ask(ctl, words, REDIS_REPLY_ARRAY);
+    reply = ctl_ahead_take(ctl, key);
+
+    if (reply == NULL) {
+        words = ctl_words(ctl, "HGETALL", key, NULL);
+        reply = ctl_ask(ctl, words, REDIS_REPLY_ARRAY);
+    }
 
     if (reply == NULL) {
         return CTL_STORE;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ctl.h"
+#include "ctl_store.h"
 
 
 static int ctl_text_compare(const void *one, const void *two);
@@ -84,17 +85,16 @@ ctl_credentials_read(ctl_t *ctl, int watch, ctl_credential_t **all,
         return CTL_STORE;
     }
 
-    for (i = 0; i < found; i++) {
+    rc = ctl_ahead(ctl, keys, found);
+
+    for (i = 0; rc == CTL_DONE && i < found; i++) {
         rc = ctl_credential_read(ctl, names[i], &(*all)[*n]);
-
-        if (rc != CTL_DONE) {
-            return rc;
-        }
-
         *n += (*all)[*n].exists;
     }
 
-    return CTL_DONE;
+    ctl_ahead_end(ctl);
+
+    return rc;
 }
 
 
@@ -129,17 +129,16 @@ ctl_accounts_read(ctl_t *ctl, int watch, ctl_account_t **all, unsigned *n)
         return CTL_STORE;
     }
 
-    for (i = 0; i < found; i++) {
+    rc = ctl_ahead(ctl, keys, found);
+
+    for (i = 0; rc == CTL_DONE && i < found; i++) {
         rc = ctl_account_read(ctl, ids[i], &(*all)[*n]);
-
-        if (rc != CTL_DONE) {
-            return rc;
-        }
-
         *n += (*all)[*n].exists;
     }
 
-    return CTL_DONE;
+    ctl_ahead_end(ctl);
+
+    return rc;
 }
 
 

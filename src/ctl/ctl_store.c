@@ -93,6 +93,7 @@ ctl_store_close(ctl_t *ctl)
     ctl_store_t  *store;
 
     store = ctl->store;
+    ctl_ahead_end(ctl);
 
     if (store == NULL) {
         return;

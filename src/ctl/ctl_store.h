@@ -94,6 +94,19 @@ ctl_node_t *ctl_store_node(ctl_store_t *store, const pinaud_url_t *url);
 void ctl_store_on(ctl_t *ctl, ctl_link_t *link);
 
 
+/* ctl_ahead.c */
+
+/*
+ * Asks for many records together: then the first read of each takes what came.
+ * Others may have changed it since. "end" has them read anew.
+ */
+int ctl_ahead(ctl_t *ctl, const char **keys, unsigned n);
+void ctl_ahead_end(ctl_t *ctl);
+
+/* What came, once, or NULL. */
+redisReply *ctl_ahead_take(ctl_t *ctl, const char *key);
+
+
 /* ctl_reach.c */
 
 /* Reads the settings that tell where the store is and who we are. */
@@ -118,6 +131,9 @@ int ctl_cluster_open(ctl_t *ctl, const char **why);
  */
 redisReply *ctl_cluster_talk(ctl_t *ctl, const ctl_words_t *words, int type,
     const char **why, int *lost);
+
+/* Connected to who has the slot of its key, as far as is known; or NULL. */
+ctl_link_t *ctl_cluster_link(ctl_t *ctl, const ctl_words_t *words);
 
 
 /* ctl_change_slots.c */
