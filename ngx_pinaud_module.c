@@ -498,7 +498,8 @@ ngx_pinaud_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    worker->refunds = ngx_pinaud_refunds_create(pmcf, cycle->pool, cycle->log);
+    worker->refunds = ngx_pinaud_keeper_create(pmcf, NGX_PINAUD_REFUND_MAX,
+                                               cycle);
     if (worker->refunds == NULL) {
         return NGX_ERROR;
     }
@@ -532,7 +533,7 @@ ngx_pinaud_exit_process(ngx_cycle_t *cycle)
     if (pmcf && pmcf->worker && pmcf->worker->redis) {
         ngx_pinaud_redis_close(pmcf->worker->redis);
         ngx_pinaud_renewals_destroy(pmcf->worker->renewals);
-        ngx_pinaud_refunds_destroy(pmcf->worker->refunds);
+        ngx_pinaud_keeper_destroy(pmcf->worker->refunds);
         ngx_pinaud_cache_destroy(pmcf->worker->policies);
         ngx_pinaud_cache_destroy(pmcf->worker->callers);
         pinaud_hasher_free(pmcf->worker->hasher);

@@ -97,7 +97,8 @@ typedef struct ngx_pinaud_record_s    ngx_pinaud_record_t;
 typedef struct ngx_pinaud_turn_s      ngx_pinaud_turn_t;
 typedef struct ngx_pinaud_renewal_s   ngx_pinaud_renewal_t;
 typedef struct ngx_pinaud_renewals_s  ngx_pinaud_renewals_t;
-typedef struct ngx_pinaud_refunds_s   ngx_pinaud_refunds_t;
+typedef struct ngx_pinaud_keeper_s    ngx_pinaud_keeper_t;
+typedef struct ngx_pinaud_kept_s      ngx_pinaud_kept_t;
 
 
 typedef struct {
@@ -113,7 +114,7 @@ typedef struct {
     ngx_pinaud_redis_t           *redis;
     ngx_pinaud_cache_t           *policies;
     ngx_pinaud_renewals_t        *renewals;
-    ngx_pinaud_refunds_t         *refunds;
+    ngx_pinaud_keeper_t          *refunds;
     ngx_pinaud_cache_t           *callers; /* whose a team key is */
     pinaud_hasher_t              *hasher;  /* of team keys */
     ngx_uint_t                    strangers;     /* keys never seen before that

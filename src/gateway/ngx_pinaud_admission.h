@@ -424,14 +424,42 @@ void ngx_pinaud_outage_count(ngx_pinaud_main_conf_t *pmcf, ngx_uint_t *held,
     ngx_uint_t *requests);
 
 
+/* keep: what Redis is told in any case, now or when it can be reached */
+
+/* Of which this is the first member. */
+
+struct ngx_pinaud_kept_s {
+    ngx_queue_t                   queue;
+    ngx_pinaud_keeper_t          *keeper;
+    ngx_int_t                   (*send)(ngx_pinaud_kept_t *kept,
+                                      ngx_pinaud_main_conf_t *pmcf);
+                                           /* NGX_OK: the answer comes by
+                                              ngx_pinaud_keep_told();
+                                              NGX_ABORT: it is too late; else
+                                              it is called again */
+    void                        (*end)(ngx_pinaud_kept_t *kept,
+                                      ngx_pinaud_main_conf_t *pmcf,
+                                      redisReply *reply);
+                                           /* the last call; no reply: it is
+                                              given up */
+};
+
+/* Has room for so many; NULL: no memory. */
+ngx_pinaud_keeper_t *ngx_pinaud_keeper_create(ngx_pinaud_main_conf_t *pmcf,
+    ngx_uint_t room, ngx_cycle_t *cycle);
+
+/* Gives up what is kept, when the connection is closed. */
+void ngx_pinaud_keeper_destroy(ngx_pinaud_keeper_t *keeper);
+
+void ngx_pinaud_keep(ngx_pinaud_keeper_t *keeper, ngx_pinaud_kept_t *kept);
+
+/* Of ngx_pinaud_told_pt, with what is kept. */
+void ngx_pinaud_keep_told(void *data, redisReply *reply);
+
+
 /* refund */
 
-/* Makes a worker ready to give back; NULL: no memory. */
-ngx_pinaud_refunds_t *ngx_pinaud_refunds_create(ngx_pinaud_main_conf_t *pmcf,
-    ngx_pool_t *pool, ngx_log_t *log);
-
-/* Counts those that are kept as lost, when the connection is closed. */
-void ngx_pinaud_refunds_destroy(ngx_pinaud_refunds_t *refunds);
+#define NGX_PINAUD_REFUND_MAX   1024       /* a worker keeps */
 
 /*
  * Gives a charge back, now or when Redis can be reached. What can't be given
