@@ -504,6 +504,12 @@ ngx_pinaud_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    worker->cooldowns = ngx_pinaud_keeper_create(pmcf, NGX_PINAUD_COOLDOWN_MAX,
+                                                 cycle);
+    if (worker->cooldowns == NULL) {
+        return NGX_ERROR;
+    }
+
     worker->hasher = pinaud_hasher_create();
     if (worker->hasher == NULL) {
         ngx_ssl_error(NGX_LOG_EMERG, cycle->log, 0, "libcrypto has no SHA-256");
@@ -534,6 +540,7 @@ ngx_pinaud_exit_process(ngx_cycle_t *cycle)
         ngx_pinaud_redis_close(pmcf->worker->redis);
         ngx_pinaud_renewals_destroy(pmcf->worker->renewals);
         ngx_pinaud_keeper_destroy(pmcf->worker->refunds);
+        ngx_pinaud_keeper_destroy(pmcf->worker->cooldowns);
         ngx_pinaud_cache_destroy(pmcf->worker->policies);
         ngx_pinaud_cache_destroy(pmcf->worker->callers);
         pinaud_hasher_free(pmcf->worker->hasher);

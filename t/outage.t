@@ -49,7 +49,7 @@ sub left {
 
 # Requests now and then, until units are held: a worker looks once a second.
 
-sub hold {
+sub units {
     my $name = shift;
 
     ok wait_until(sub { sleep 0.2; create();
@@ -60,7 +60,7 @@ sub hold {
 is metric('allowance_requests'), 0, 'no units before the first request';
 
 created create(), 'a request takes units';
-hold 'five of them';
+units 'five of them';
 is metric('requests_total'), 0, 'none is spent';
 
 
@@ -106,7 +106,7 @@ for my $way (qw(kill pause), sort keys %evil) {
 
     # what was spent is returned, and units are taken anew
 
-    hold "$way: units again";
+    units "$way: units again";
 }
 
 

@@ -26,11 +26,11 @@ sub begin { note $_[0]; $quota->begin(@_[1 .. $#_]) }
 # Until when, in ms from now
 
 sub cool {
-    my ($class, $reset, $name) = @_;
+    my ($class, $reset, $name, @age) = @_;
 
     $name //= 'main';
     my ($ends, $now) = $quota->run('cooldown', ["pinaud:cooldown:{$name}",
-        "pinaud:credential:{$name}"], [$class, $reset])->@*;
+        "pinaud:credential:{$name}"], [$class, $reset, @age])->@*;
 
     is($now, $quota->now_ms, 'the time is told');
 
@@ -118,6 +118,23 @@ is(open_to(), '', 'a second before midnight');
 $quota->pass(1);
 is(open_to(), 'rw', 'at midnight');
 
+
+begin('told late', tier => 'standard');
+
+is(cool('writes', 7000, 'main', 2500), 4500, 'what is left of it');
+is(cool('all', 7000, 'main', 7000), 0, 'nothing is');
+is($redis->cmd('HGET', $key, 'all'), undef, 'so it is none');
+is(cool('writes', 3_600_000, 'main', 3_590_000), 10_000, 'a long one');
+$redis->cmd('DEL', $key);
+
+my $age = $quota->now_ms % 60000;
+is(cool('writes', '', 'main', $age), 60000 - $age,
+    'the minute is that in which it was heard');
+$redis->cmd('DEL', $key);
+cool('writes', '', 'main', $age + 1);
+is($redis->cmd('EXISTS', $key), 0, 'which may be over');
+
+
 begin('no such credential');
 is(cool('writes', '', 'none'), 60000 - $quota->now_ms % 60000,
     'is as a standard one');
@@ -151,7 +168,9 @@ for my $value ('x', '', '1.5', 'nan') {
 
 $redis->cmd('DEL', $key);
 $quota->unchanged(sub {
-    for my $args (['reads', 1], ['writes', 'x'], ['all', -1], ['all', 1.5]) {
+    for my $args (['reads', 1], ['writes', 'x'], ['all', -1], ['all', 1.5],
+        ['all', 1, 'x'], ['all', 1, -1], ['all', 1, 0.5])
+    {
         like($quota->refused('cooldown', [$key, 'pinaud:credential:{main}'],
             $args), qr/^PINAUD bad arguments/, "@$args");
     }

@@ -115,6 +115,7 @@ typedef struct {
     ngx_pinaud_cache_t           *policies;
     ngx_pinaud_renewals_t        *renewals;
     ngx_pinaud_keeper_t          *refunds;
+    ngx_pinaud_keeper_t          *cooldowns;
     ngx_pinaud_cache_t           *callers; /* whose a team key is */
     pinaud_hasher_t              *hasher;  /* of team keys */
     ngx_uint_t                    strangers;     /* keys never seen before that

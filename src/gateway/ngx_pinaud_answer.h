@@ -145,6 +145,16 @@ ngx_int_t ngx_pinaud_log_handler(ngx_http_request_t *r);
 /* Reads the answer of a request that was sent. */
 void ngx_pinaud_cooldown_learn(ngx_pinaud_record_t *record);
 
+/* A credential's is known to last so many seconds yet; 0: there is none. */
+void ngx_pinaud_cooldown_known(ngx_pinaud_main_conf_t *pmcf,
+    ngx_pinaud_policy_t *policy, time_t left);
+
+/* How long that is, as far as this gateway knows; 0: none. */
+time_t ngx_pinaud_cooldown_left(ngx_pinaud_main_conf_t *pmcf,
+    ngx_pinaud_policy_t *policy);
+
+#define NGX_PINAUD_COOLDOWN_MAX  64        /* a worker keeps, untold */
+
 
 #pragma GCC visibility pop
 

@@ -299,7 +299,6 @@ ngx_pinaud_ask_left(ngx_pinaud_ask_t *ask)
 static void
 ngx_pinaud_ask_reply(ngx_pinaud_call_t *call, redisReply *from)
 {
-    ngx_str_t            credential;
     ngx_pinaud_ask_t    *ask;
     ngx_pinaud_reply_t   reply;
 
@@ -331,13 +330,8 @@ ngx_pinaud_ask_reply(ngx_pinaud_call_t *call, redisReply *from)
     ngx_pinaud_redis_clock(call, reply.now, ask->sent);
 
     if (reply.nlimits && reply.limits[0].bucket == 'p') {
-        credential.data = ask->policy->credential;
-        credential.len = ask->policy->credential_len;
-
-        ngx_pinaud_zone_learn(ngx_pinaud_zone(ask->conf), &credential,
-                              NGX_PINAUD_FACT_COOLDOWN,
-                              ngx_time()
-                              + (reply.limits[0].reset + 999) / 1000);
+        ngx_pinaud_cooldown_known(ask->conf, ask->policy,
+                                  (reply.limits[0].reset + 999) / 1000);
     }
 
     if (reply.sealed->len) {

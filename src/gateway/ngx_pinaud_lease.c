@@ -232,3 +232,20 @@ ngx_pinaud_lease_live(ngx_pinaud_lease_t *lease)
            && ngx_current_msec - lease->taken
               < NGX_PINAUD_LEASE_SECONDS * 1000;
 }
+
+
+ngx_uint_t
+ngx_pinaud_lease_left(ngx_pinaud_lease_t *lease, ngx_uint_t allowance)
+{
+    allowance = ngx_min(allowance, lease->units);
+
+    return (ngx_pinaud_lease_live(lease) && !lease->returning
+            && lease->spent < allowance) ? allowance - lease->spent : 0;
+}
+
+
+ngx_uint_t
+ngx_pinaud_lease_back(ngx_pinaud_lease_t *lease, ngx_uint_t allowance)
+{
+    return lease->spent || lease->units > allowance;
+}

@@ -103,6 +103,17 @@ ngx_pinaud_lease_token_t *ngx_pinaud_lease_token_of(
     ngx_pinaud_leases_t *leases, ngx_pinaud_policy_t *policy,
     ngx_uint_t make);
 
+/* Units that may be spent of it now, with this allowance. */
+ngx_uint_t ngx_pinaud_lease_left(ngx_pinaud_lease_t *lease,
+    ngx_uint_t allowance);
+
+/*
+ * Whether it is to be returned: some were spent, or they are more than may be
+ * since a reload.
+ */
+ngx_uint_t ngx_pinaud_lease_back(ngx_pinaud_lease_t *lease,
+    ngx_uint_t allowance);
+
 /* Whether its units may still be spent, by this host's monotonic clock. */
 ngx_uint_t ngx_pinaud_lease_live(ngx_pinaud_lease_t *lease);
 

@@ -30,6 +30,8 @@ typedef struct {
 static void ngx_pinaud_outage_ask(ngx_pinaud_main_conf_t *pmcf,
     ngx_pinaud_leases_t *leases, ngx_pinaud_lease_t *lease,
     ngx_pinaud_policy_t *policy);
+static ngx_uint_t ngx_pinaud_outage_stopped(ngx_pinaud_policy_t *policy);
+static void ngx_pinaud_outage_hold(ngx_pinaud_record_t *record, time_t left);
 static u_char *ngx_pinaud_outage_spent(u_char *p, ngx_pinaud_lease_t *lease);
 static void ngx_pinaud_outage_told(void *data, redisReply *reply);
 
@@ -58,6 +60,10 @@ ngx_pinaud_outage_admitted(ngx_pinaud_main_conf_t *pmcf,
 
     policy->leased = ngx_current_msec;
 
+    /* Redis knows of no cooldown: none that it was told, or it was cleared */
+
+    ngx_pinaud_cooldown_known(pmcf, policy, 0);
+
     leases = ngx_pinaud_lease_lock(pmcf);
 
     token = ngx_pinaud_lease_token_of(leases, policy, 1);
@@ -74,7 +80,8 @@ ngx_pinaud_outage_admitted(ngx_pinaud_main_conf_t *pmcf,
 
         age = ngx_current_msec - lease->taken;
 
-        if ((lease->spent || !ngx_pinaud_lease_live(lease)
+        if ((ngx_pinaud_lease_back(lease, pmcf->outage_allowance)
+             || !ngx_pinaud_lease_live(lease)
              || age >= NGX_PINAUD_LEASE_RENEW)
             && (lease->asked == 0
                 || ngx_current_msec - lease->asked >= NGX_PINAUD_LEASE_ASK))
@@ -92,6 +99,7 @@ ngx_pinaud_outage_spend(ngx_pinaud_record_t *record)
 {
     size_t                     len;
     u_char                     sealed[NGX_PINAUD_SEALED_MAX];
+    time_t                     cooldown;
     int64_t                    now;
     ngx_msec_t                 age;
     ngx_pinaud_lease_t        *lease;
@@ -119,12 +127,14 @@ ngx_pinaud_outage_spend(ngx_pinaud_record_t *record)
     /* who may is known by what was read last, however old that is by now */
 
     if (policy == NULL || policy->cached.unreadable
-        || (policy->loaded && !policy->allowed))
+        || (policy->loaded && !policy->allowed)
+        || ngx_pinaud_outage_stopped(policy))
     {
         return NGX_DECLINED;
     }
 
     len = 0;
+    cooldown = 0;
 
     leases = ngx_pinaud_lease_lock(pmcf);
 
@@ -132,13 +142,19 @@ ngx_pinaud_outage_spend(ngx_pinaud_record_t *record)
                            : ngx_pinaud_lease_learn(leases, policy);
     token = ngx_pinaud_lease_token_of(leases, policy, 0);
 
-    if (lease && token && ngx_pinaud_lease_live(lease)
-        && !lease->returning && lease->spent < lease->units)
+    if (lease && token
+        && ngx_pinaud_lease_left(lease, pmcf->outage_allowance))
     {
         age = ngx_current_msec - lease->taken;
         now = lease->now + age;
 
-        if (token->expires == 0 || now < (int64_t) token->expires * 1000) {
+        if (!record->report) {
+            cooldown = ngx_pinaud_cooldown_left(pmcf, policy);
+        }
+
+        if (cooldown == 0
+            && (token->expires == 0 || now < (int64_t) token->expires * 1000))
+        {
 
             lease->spent++;
             lease->seconds[age / 1000]++;
@@ -154,6 +170,11 @@ ngx_pinaud_outage_spend(ngx_pinaud_record_t *record)
     }
 
     ngx_pinaud_lease_unlock(pmcf);
+
+    if (cooldown) {
+        ngx_pinaud_outage_hold(record, cooldown);
+        return NGX_OK;
+    }
 
     if (len == 0) {
         return NGX_DECLINED;
@@ -172,6 +193,38 @@ ngx_pinaud_outage_spend(ngx_pinaud_record_t *record)
     record->nlimits = 0;
 
     return NGX_OK;
+}
+
+
+/* A team whose limit is 0 is stopped: units are not for it. */
+
+static ngx_uint_t
+ngx_pinaud_outage_stopped(ngx_pinaud_policy_t *policy)
+{
+    u_char  *limits;
+    size_t   len;
+
+    limits = policy->team_limits;
+    len = policy->team_limits_len;
+
+    return (len > 1 && ngx_strncmp(limits, "0/", 2) == 0)
+           || ngx_strnstr(limits, " 0/", len) != NULL;
+}
+
+
+/* Refuses it as Redis would, for Pinterest's own limit. */
+
+static void
+ngx_pinaud_outage_hold(ngx_pinaud_record_t *record, time_t left)
+{
+    ngx_memzero(record->limits, sizeof(ngx_pinaud_limit_t));
+
+    record->limits[0].bucket = 'p';
+    record->limits[0].violated = 1;
+    record->limits[0].reset = left * 1000;
+
+    record->nlimits = 1;
+    record->verdict = NGX_PINAUD_REFUSED_QUOTA;
 }
 
 
@@ -212,7 +265,6 @@ ngx_pinaud_outage_count(ngx_pinaud_main_conf_t *pmcf, ngx_uint_t *held,
     ngx_uint_t *requests)
 {
     ngx_uint_t            i;
-    ngx_pinaud_lease_t   *lease;
     ngx_pinaud_leases_t  *leases;
 
     *held = 0;
@@ -225,11 +277,8 @@ ngx_pinaud_outage_count(ngx_pinaud_main_conf_t *pmcf, ngx_uint_t *held,
     leases = ngx_pinaud_lease_lock(pmcf);
 
     for (i = 0; i < NGX_PINAUD_LEASES; i++) {
-        lease = &leases->leases[i];
-
-        if (ngx_pinaud_lease_live(lease) && !lease->returning) {
-            *held += lease->units - lease->spent;
-        }
+        *held += ngx_pinaud_lease_left(&leases->leases[i],
+                                       pmcf->outage_allowance);
     }
 
     ngx_pinaud_lease_unlock(pmcf);
@@ -238,7 +287,7 @@ ngx_pinaud_outage_count(ngx_pinaud_main_conf_t *pmcf, ngx_uint_t *held,
 }
 
 
-/* Asks for units, or returns them where some were spent. */
+/* Asks for units, or returns them where they are not those that it may have. */
 
 static void
 ngx_pinaud_outage_ask(ngx_pinaud_main_conf_t *pmcf,
@@ -251,7 +300,7 @@ ngx_pinaud_outage_ask(ngx_pinaud_main_conf_t *pmcf,
                              what[NGX_PINAUD_LEASE_SECONDS
                                   * 2 * (NGX_INT64_LEN + 1)], *p;
     size_t                   lens[15], len, account_len;
-    ngx_uint_t               argc, i;
+    ngx_uint_t               argc, back, i;
     const char              *args[15];
     ngx_pinaud_redis_t      *redis;
     ngx_pinaud_lease_ask_t  *ask;
@@ -288,8 +337,10 @@ ngx_pinaud_outage_ask(ngx_pinaud_main_conf_t *pmcf,
         args[1 + i] = keys[i];
     }
 
+    back = ngx_pinaud_lease_back(lease, pmcf->outage_allowance);
+
     argc = 10;
-    args[argc] = lease->spent ? "return" : "hold";
+    args[argc] = back ? "return" : "hold";
     lens[argc] = ngx_strlen(args[argc]);
     argc++;
 
@@ -299,8 +350,8 @@ ngx_pinaud_outage_ask(ngx_pinaud_main_conf_t *pmcf,
     lens[argc++] = ngx_pinaud_digits(reserved, policy->reserved) - reserved;
 
     args[argc] = (char *) what;
-    p = lease->spent ? ngx_pinaud_outage_spent(what, lease)
-                     : ngx_pinaud_digits(what, pmcf->outage_allowance);
+    p = back ? ngx_pinaud_outage_spent(what, lease)
+             : ngx_pinaud_digits(what, pmcf->outage_allowance);
     lens[argc++] = p - what;
 
     args[argc] = (char *) deadline;
@@ -318,7 +369,7 @@ ngx_pinaud_outage_ask(ngx_pinaud_main_conf_t *pmcf,
     ask->lease = lease - leases->leases;
     ask->serial = lease->serial;
     ask->sent = ngx_current_msec;
-    ask->back = (lease->spent != 0);
+    ask->back = back;
 
     lease->asked = ngx_current_msec;
 
@@ -392,8 +443,7 @@ ngx_pinaud_outage_told(void *data, redisReply *reply)
             lease->spent = 0;
             ngx_memzero(lease->seconds, sizeof(lease->seconds));
 
-        } else if (units > 0 && units <= ask->conf->outage_allowance
-                   && lease->spent == 0 && ngx_pinaud_redis_clock_valid(now))
+        } else if (units > 0 && lease->spent == 0 && ngx_pinaud_redis_clock_valid(now))
         {
             lease->units = units;
             lease->taken = ask->sent;
