@@ -60,6 +60,10 @@ my $body = body();
 my $text = Pinaud::HTTP::head('POST', create_path, body => $body,
     team => 'growth') . $body;
 
+# Creates ask Redis together, dry runs one by one.
+my $dry_run = Pinaud::HTTP::head('POST', create_path, body => $body,
+    team => 'growth', headers => ['Pinaud-Dry-Run: ?1']) . $body;
+
 
 # The gateway anew, with other times.
 
@@ -105,12 +109,14 @@ sub sockets {
 # answer, and the seconds until the last.
 
 sub stalled {
+    my $request = shift;
+
     my @c = map { Pinaud::HTTP->connect($gw, timeout => 30) } 1 .. $n;
 
     $gw->redis->pause;
 
     my $start = time();
-    $_->send($text) for @c;
+    $_->send($request) for @c;
 
     # it goes on by itself, while answers are waited for
     my $pid = $gw->redis->pid;
@@ -124,6 +130,8 @@ sub stalled {
     $status{ $_->response->{status} }++ for @c;
     my $took = time() - $start;
     $_->close for @c;
+
+    note sprintf 'the last %.2f s after Redis went on', $took - 3;
 
     my $left = $start + 3.2 - time();
     sleep $left if $left > 0;
@@ -141,7 +149,7 @@ my $before = $gw->used;
 my @memory;
 
 for my $round (1 .. $rounds) {
-    my ($status, $took) = stalled();
+    my ($status, $took) = stalled($text);
 
     is_deeply $status, { 503 => $n }, "$n wait for less, $round: all refused";
     cmp_ok $took, '<', 0.8 + $slack, "$n wait for less, $round: in time";
@@ -150,16 +158,23 @@ for my $round (1 .. $rounds) {
     push @memory, memory();
 }
 
+my ($status, $took) = stalled($dry_run);
+is_deeply $status, { 503 => $n }, "$n dry runs wait for less: all refused";
+cmp_ok $took, '<', 0.8 + $slack, "$n dry runs wait for less: in time";
+served("$n dry runs wait for less: and then it works");
+$before++;
+
 is $gw->used, $before, 'what nobody waited for is not counted';
 
 
 # Those who wait for longer are served
 
 with('pinaud_redis_timeout 15s;');
+$gw->nginx->mark;
 $before++;
 
 for my $round (1 .. $rounds) {
-    my ($status, $took) = stalled();
+    my ($status, $took) = stalled($text);
 
     is_deeply $status, { 200 => $n }, "$n wait for longer, $round: all served";
     cmp_ok $took, '<', 8 + $slack, "$n wait for longer, $round: soon";
@@ -168,6 +183,11 @@ for my $round (1 .. $rounds) {
 }
 
 is $gw->used - $before, $rounds * ($n + 1), 'each counted once';
+
+($status, $took) = stalled($dry_run);
+is_deeply $status, { 200 => $n }, "$n dry runs wait for longer: all served";
+cmp_ok $took, '<', 8 + $slack, "$n dry runs wait for longer: soon";
+unlike $gw->nginx->log_since, qr/is unavailable/, 'all on one connection';
 ok wait_until(sub { sockets() <= $sockets }, 5), 'no socket is left open';
 note "KB: @memory";
 
