@@ -40,6 +40,8 @@ static void ngx_pinaud_route_woken(ngx_pinaud_waiter_t *waiter,
     ngx_uint_t ready);
 static void ngx_pinaud_route_write(ngx_pinaud_route_t *route,
     ngx_pinaud_link_t *link);
+static u_char *ngx_pinaud_route_ask(ngx_pinaud_route_t *route,
+    ngx_pinaud_link_t *link);
 static void ngx_pinaud_route_asked(ngx_pinaud_call_t *call,
     redisReply *reply);
 static void ngx_pinaud_route_reply(ngx_pinaud_call_t *call,
@@ -257,33 +259,46 @@ ngx_pinaud_route_write(ngx_pinaud_route_t *route, ngx_pinaud_link_t *link)
 {
     u_char  *room;
 
-    if (route->node) {
-        room = ngx_pinaud_link_command(link, &route->asking,
-                                       sizeof(ngx_pinaud_asking) - 1);
-        if (room == NULL) {
-            ngx_pinaud_route_done(route, NULL);
-            return;
-        }
+    room = route->node ? ngx_pinaud_route_ask(route, link)
+                       : ngx_pinaud_link_command(link, &route->call,
+                                                 route->size);
 
-        ngx_memcpy(room, ngx_pinaud_asking, sizeof(ngx_pinaud_asking) - 1);
-    }
-
-    room = ngx_pinaud_link_command(link, &route->call, route->size);
-
-    if (room) {
-        ngx_memcpy(room, route->command, route->size);
+    if (room == NULL) {
+        ngx_pinaud_route_done(route, NULL);
         return;
     }
 
-    if (route->node) {
+    ngx_memcpy(room, route->command, route->size);
+}
 
-        /* the reply to ASKING is to come, and this with it */
 
-        route->call.link = NULL;
-        return;
+/*
+ * ASKING is for the command behind it, whoever's that is: both go out, or
+ * neither does.
+ */
+
+static u_char *
+ngx_pinaud_route_ask(ngx_pinaud_route_t *route, ngx_pinaud_link_t *link)
+{
+    size_t   len;
+    u_char  *room;
+
+    if (link->ncalls + 2 > NGX_PINAUD_REDIS_OUTSTANDING) {
+        return NULL;
     }
 
-    ngx_pinaud_route_done(route, NULL);
+    len = sizeof(ngx_pinaud_asking) - 1;
+
+    room = ngx_pinaud_link_command(link, &route->asking, len + route->size);
+    if (room == NULL) {
+        return NULL;
+    }
+
+    /* it has its room, and can't fail */
+
+    (void) ngx_pinaud_link_command(link, &route->call, 0);
+
+    return ngx_cpymem(room, ngx_pinaud_asking, len);
 }
 
 
@@ -292,14 +307,6 @@ ngx_pinaud_route_write(ngx_pinaud_route_t *route, ngx_pinaud_link_t *link)
 static void
 ngx_pinaud_route_asked(ngx_pinaud_call_t *call, redisReply *reply)
 {
-    ngx_pinaud_route_t  *route;
-
-    route = (ngx_pinaud_route_t *)
-                ((u_char *) call - offsetof(ngx_pinaud_route_t, asking));
-
-    if (route->call.link == NULL) {
-        ngx_pinaud_route_done(route, NULL);
-    }
 }
 
 
