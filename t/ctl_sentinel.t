@@ -132,6 +132,7 @@ $evil->mode('answer', bytes => answer('127.0.0.1', $data->port));
 done($ctl, 0, qr/^ACCOUNT/, '', 'an answer', @evil);
 my @answers = (answer('127.0.0.1'), answer('127.0.0.1', 'x'),
     answer('127.0.0.1', 0), answer('127.0.0.1', 65536), answer('h' x 300, 1),
+    answer("h\e[2J", 1), answer("h\xc2\x9b2J", 1), answer('h i', 1),
     "*2\r\n:1\r\n:2\r\n", ":1\r\n", "*0\r\n");
 my @evils = map { Pinaud::EvilRedis->new($data) } 0 .. @answers;
 my %clean = (env => { map { $_ => undef } CORE::keys %{ $ctl->{env} } });
@@ -143,7 +144,7 @@ fails 'a replica', qr{${lost}Redis at redis://127\.0\.0\.1:\d+/0 is no master$},
 for my $i (0 .. $#answers) {
     $evils[$i]->mode('answer', bytes => $answers[$i]);
     fails 'an answer that is none: '
-        . substr($answers[$i], 0, 25) =~ s/\r\n/ /gr,
+        . substr($answers[$i], 0, 25) =~ s/[^ -~]+/ /gr,
         qr/${lost}the sentinel at \S+ tells no address$/, @list, '--redis',
         $evils[$i]->tcp_url . ' mode=sentinel master=main', \%clean;
 }

@@ -165,8 +165,11 @@ ctl_cluster_range(ctl_t *ctl, ctl_node_t *from, const redisReply *range)
     /* without a host it is the one that was asked */
 
     if (host->type == REDIS_REPLY_STRING && host->len > 0) {
-        if ((size_t) host->len >= sizeof(url.host)) {
-            return -1;
+        if (!pinaud_host_valid(host->str, (size_t) host->len)) {
+
+            /* "?", as Redis says, or worse: nobody who can be asked */
+
+            return 0;
         }
 
         memcpy(url.host, host->str, (size_t) host->len + 1);

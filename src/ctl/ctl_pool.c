@@ -12,6 +12,7 @@
 #include <string.h>
 #include <openssl/crypto.h>
 #include "ctl.h"
+#include "pinaud_json_scan.h"
 
 
 struct ctl_block_s {
@@ -47,14 +48,28 @@ ctl_copy(ctl_t *ctl, const char *text, size_t len)
 char *
 ctl_printable(ctl_t *ctl, const char *text, size_t len)
 {
-    char  *copy, *p;
+    char                 *copy;
+    unsigned char        *p;
+    const unsigned char  *end, *next;
 
     copy = ctl_copy(ctl, text, len);
 
-    for (p = copy; p < copy + len; p++) {
-        if ((unsigned char) *p < 0x20 || *p == 0x7f) {
-            *p = '?';
+    p = (unsigned char *) copy;
+    end = p + len;
+
+    while (p < end) {
+        next = (*p < 0x80) ? p + 1 : pinaud_json_utf8(p, end);
+
+        /* U+0080 to U+009F are control characters, too */
+
+        if (next == NULL || *p < 0x20 || *p == 0x7f
+            || (*p == 0xc2 && p[1] < 0xa0))
+        {
+            *p++ = '?';
+            continue;
         }
+
+        p += next - p;
     }
 
     return copy;

@@ -128,7 +128,7 @@ ctl_sentinel_address(ctl_t *ctl, ctl_link_t *link, pinaud_url_t *master,
 
         if (host->type == REDIS_REPLY_STRING
             && port->type == REDIS_REPLY_STRING
-            && host->len > 0 && (size_t) host->len < sizeof(master->host))
+            && pinaud_host_valid(host->str, (size_t) host->len))
         {
             number = strtoul(port->str, &end, 10);
 

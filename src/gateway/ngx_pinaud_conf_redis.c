@@ -225,14 +225,14 @@ ngx_pinaud_conf_server(ngx_conf_t *cf, ngx_str_t *text, pinaud_url_t *url,
         return NGX_ERROR;
     }
 
-    if (ngx_pinaud_server_set(server, url->host, ngx_strlen(url->host),
-                              url->port)
-        != NGX_OK)
+    if (!url->unix_socket
+        && ngx_pinaud_server_set(server, url->host, ngx_strlen(url->host),
+                                 url->port)
+           != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    server->named = !url->unix_socket && server->named;
     server->naddrs = ngx_min(u.naddrs, NGX_PINAUD_ADDRESSES);
 
     for (i = 0; i < server->naddrs; i++) {

@@ -17,19 +17,10 @@ ngx_int_t
 ngx_pinaud_server_set(ngx_pinaud_server_t *server, const char *host,
     size_t len, in_port_t port)
 {
-    size_t           i;
     ngx_sockaddr_t  *sa;
 
-    if (len == 0 || len >= NGX_PINAUD_HOST) {
+    if (!pinaud_host_valid(host, len)) {
         return NGX_ERROR;
-    }
-
-    /* Redis may have told it, and the log tells it as it is */
-
-    for (i = 0; i < len; i++) {
-        if ((u_char) host[i] < 0x20 || host[i] == 0x7f) {
-            return NGX_ERROR;
-        }
     }
 
     ngx_memzero(server, sizeof(ngx_pinaud_server_t));

@@ -6,6 +6,7 @@
 
 #include <string.h>
 #include "pinaud_slot.h"
+#include "pinaud_url.h"
 
 
 static unsigned pinaud_crc16(const char *bytes, size_t len);
@@ -108,9 +109,7 @@ pinaud_redirect_read(const char *text, size_t len,
 
     n = (size_t) (colon - 1 - p);
 
-    if (n >= sizeof(redirect->host) || memchr(p, '\0', n) != NULL
-        || memchr(p, ' ', n) != NULL)
-    {
+    if (n > 0 && !pinaud_host_valid(p, n)) {
         return -1;
     }
 

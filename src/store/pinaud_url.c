@@ -14,6 +14,9 @@
 #define PINAUD_URL_PORT      6379
 #define PINAUD_URL_DB_MAX    999999999
 
+#define PINAUD_URL_NAME      "abcdefghijklmnopqrstuvwxyz"                     \
+                             "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
+
 /* sizeof a literal counts its zero */
 #define pinaud_url_starts(text, len, scheme)                                 \
     ((len) >= sizeof(scheme) - 1                                             \
@@ -200,7 +203,7 @@ pinaud_url_db(pinaud_span_t *rest, pinaud_url_t *url)
 static const char *
 pinaud_url_host(pinaud_span_t *rest, pinaud_url_t *url)
 {
-    size_t       i, len;
+    size_t       len;
     const char  *colon, *reason;
 
     if (rest->start != rest->end && *rest->start == '[') {
@@ -233,10 +236,7 @@ pinaud_url_host(pinaud_span_t *rest, pinaud_url_t *url)
 
         memcpy(url->host, rest->start, len);
 
-        i = strspn(url->host, "abcdefghijklmnopqrstuvwxyz"
-                              "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
-
-        if (i != len) {
+        if (strspn(url->host, PINAUD_URL_NAME) != len) {
             return "the host in the URL is a name or an address";
         }
     }
@@ -308,4 +308,25 @@ pinaud_url_number(const char *start, const char *end, unsigned max,
     }
 
     return (*value > max) ? -1 : 0;
+}
+
+
+/* A colon is of an IPv6 address. */
+
+int
+pinaud_host_valid(const char *host, size_t len)
+{
+    size_t  i;
+
+    if (len == 0 || len >= sizeof(((pinaud_url_t *) 0)->host)) {
+        return 0;
+    }
+
+    for (i = 0; i < len; i++) {
+        if (host[i] == '\0' || strchr(PINAUD_URL_NAME ":", host[i]) == NULL) {
+            return 0;
+        }
+    }
+
+    return 1;
 }

@@ -44,6 +44,13 @@ int pinaud_url_read(const char *text, size_t len, pinaud_url_t *url,
     char *error);
 
 
+/*
+ * Whether that may be the name or the address of a host. Who tells where Redis
+ * is may tell anything, and logs and terminals tell it further.
+ */
+int pinaud_host_valid(const char *host, size_t len);
+
+
 typedef enum {
     PINAUD_REACH_STANDALONE = 0,
     PINAUD_REACH_SENTINEL,

@@ -105,6 +105,7 @@ no_redirects(void **state)
         "MOVED 1 h:4294967297", "MOVED 16384 h:1", "MOVED -1 h:1",
         "MOVED 1  h:1", "MOVED x h:1", "MOVED  h:1", "moved 1 h:1",
         "ASKING 1 h:1", "MOVED 1 h i:1", "ERR unknown command",
+        "MOVED 1 ?:1", "MOVED 1 \033[2J:1", "MOVED 1 h\n:1", "ASK 1 h\x9b:1",
     };
 
     (void) state;

@@ -19,8 +19,8 @@ package Pinaud::Ctl;
 #       my %query = @_; "https://...?code=..." });    what a browser brings back
 #   done($ctl, $exit, qr/out/, qr/err/, 'name', @command);    a test
 #
-# Whatever is run, no output may hold one of $ctl->secrets: they are looked
-# for in each.
+# Whatever is run, no output may hold one of $ctl->secrets, nor what a terminal
+# takes for a command: they are looked for in each.
 
 use warnings;
 use strict;
@@ -158,6 +158,10 @@ sub finish {
         fail("a secret was printed by @{ $run->{args} }")
             if index("$result{out}$result{err}", $secret) >= 0;
     }
+
+    fail("a terminal is commanded by @{ $run->{args} }")
+        if "$result{out}$result{err}"
+            =~ /[^\n -\x7e\x80-\xff]|\xc2[\x80-\x9f]/;
 
     return \%result;
 }

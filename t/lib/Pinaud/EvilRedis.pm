@@ -22,7 +22,8 @@ package Pinaud::EvilRedis;
 #   $evil->mode('reset');                    resets instead of replying
 #
 # With only => 'EVALSHA|EVAL' a mode concerns these commands alone, others
-# pass; with times => 1 it goes back to pass after that many commands.
+# pass; with times => 1 it goes back to pass after that many commands. With
+# but => { 'CLUSTER|TIME' => $bytes } these are answered so, whatever the mode.
 #
 #   $evil->drop;                             resets all connections now
 #   $evil->inject("+OK\r\n");                bytes to all that are connected
@@ -225,6 +226,12 @@ sub commands_came {
 
         $mode = { name => 'pass' }
             if defined $only && $words[0] !~ /^(?:$only)$/i;
+
+        my ($but) = grep { $words[0] =~ /^(?:$_)$/i }
+            keys %{ $state->{mode}{but} || {} };
+
+        $mode = { name => 'answer', bytes => $state->{mode}{but}{$but} }
+            if defined $but;
 
         $state->{mode} = { name => 'pass' }
             if $mode->{times} && --$mode->{times} == 0;
