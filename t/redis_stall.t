@@ -131,7 +131,7 @@ sub stalled {
     my $took = time() - $start;
     $_->close for @c;
 
-    note sprintf 'the last %.2f s after Redis went on', $took - 3;
+    note sprintf 'the last answer after %.2f s', $took;
 
     my $left = $start + 3.2 - time();
     sleep $left if $left > 0;
