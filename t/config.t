@@ -392,11 +392,12 @@ is_told('no such password file',
         . 'directory)'));
 is_told('an empty password file',
     { http => 'pinaud_redis_password_file nopassword;' },
-    emerg('"%%DIR%%/nopassword" holds no password of 1 to 1023 '
-        . 'bytes'));
+    emerg('"%%DIR%%/nopassword" holds no password: one line of '
+        . '1 to 1023 bytes'));
 is_told('a password that is too long',
     { http => 'pinaud_redis_password_file long;' },
-    emerg('"%%DIR%%/long" holds no password of 1 to 1023 bytes'));
+    emerg('"%%DIR%%/long" holds no password: one line of 1 to 1023 '
+        . 'bytes'));
 
 
 # twice

@@ -144,6 +144,47 @@ sleep 0.7;
 refused create(), 'store-unavailable', 'the file is not read meanwhile';
 $gw->nginx->reload;
 back('read on reload, without a newline at its end');
+
+
+# one that is none keeps what is there; pinaudctl takes the same, and no other
+
+sub password {
+    my ($name, $bytes, $good) = @_;
+
+    spew($file, $bytes, 0600);
+    $gw->{ctl} = ['--redis-password-file', $file];
+    $gw->nginx->mark;
+    $gw->nginx->reload;
+
+    my ($exit, $output) = $gw->ctl(qw(account list));
+
+    if ($good) {
+        is $exit, 0, "$name: pinaudctl" or diag $output;
+        back("$name: the gateway");
+        return;
+    }
+
+    my $said = qr/\Q$file\E"? holds no password: one line of 1 to 1023 bytes/;
+
+    like $output, $said, "$name: pinaudctl";
+    ok $gw->nginx->wait_log($said, 5), "$name: the gateway";
+}
+
+my $words = "secret-word a\xc3\xa4 \"'";
+
+$second->cmd(qw(CONFIG SET requirepass), $words);
+$second->{password} = $words;
+delete $second->{client};
+
+$gw->nginx->allow(qr/holds no password/);
+password('with spaces', "$words\n", 1);
+password('empty', '');
+password('a line end', "\r\n");
+password('two lines', "$words\n\n");
+password('too long', 'x' x 1024 . "\n");
+created create(), 'the old one is used meanwhile';
+password('of Windows', "$words\r\n", 1);
+
 unlike $gw->nginx->log, qr/secret-word/, 'no password is logged';
 
 finish();

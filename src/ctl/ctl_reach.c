@@ -83,14 +83,22 @@ ctl_reach_password(ctl_t *ctl, const char *option, ctl_password_t *password)
         return CTL_DONE;
     }
 
-    rc = ctl_secret_read(ctl, option, path, &text, &len);
+    rc = ctl_file_read(ctl, path, PINAUD_PASSWORD_FILE, &text, &len);
 
-    if (rc == CTL_DONE) {
-        memcpy(password->text, text, len);
-        password->len = len;
+    if (rc != CTL_DONE) {
+        return rc;
     }
 
-    return rc;
+    password->len = pinaud_password(text, len);
+
+    if (password->len == 0) {
+        return ctl_fail(CTL_REFUSED, "--%s: %s holds no password: one line of "
+                        "1 to %d bytes", option, path, PINAUD_PASSWORD_MAX);
+    }
+
+    memcpy(password->text, text, password->len);
+
+    return CTL_DONE;
 }
 
 

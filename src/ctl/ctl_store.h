@@ -24,7 +24,7 @@ struct ctl_words_s {
 
 
 typedef struct {
-    char              text[CTL_SECRET_MAX + 1];
+    char              text[PINAUD_PASSWORD_MAX];
     size_t            len;             /* 0: there is none */
 } ctl_password_t;
 

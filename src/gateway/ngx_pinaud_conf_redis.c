@@ -9,8 +9,7 @@
 #include "ngx_pinaud_conf.h"
 
 
-#define NGX_PINAUD_PASSWORD_MAX  1024
-#define NGX_PINAUD_SSL_DEPTH     9         /* of a chain, OpenSSL's "100" is no
+#define NGX_PINAUD_SSL_DEPTH  9            /* of a chain, OpenSSL's "100" is no
                                               use */
 
 
@@ -414,8 +413,6 @@ ngx_pinaud_conf_greet(ngx_conf_t *cf, ngx_pinaud_greeting_t *greeting,
 }
 
 
-/* A secret's file: its one trailing newline is not part of it. */
-
 static ngx_int_t
 ngx_pinaud_conf_password(ngx_conf_t *cf, ngx_str_t *path, ngx_str_t *password)
 {
@@ -435,28 +432,26 @@ ngx_pinaud_conf_password(ngx_conf_t *cf, ngx_str_t *path, ngx_str_t *password)
         return NGX_ERROR;
     }
 
-    p = ngx_pnalloc(cf->pool, NGX_PINAUD_PASSWORD_MAX);
+    /* one byte more shows that it is too long */
 
-    n = p ? ngx_read_fd(fd, p, NGX_PINAUD_PASSWORD_MAX) : -1;
+    p = ngx_pnalloc(cf->pool, PINAUD_PASSWORD_FILE + 1);
+
+    n = p ? ngx_read_fd(fd, p, PINAUD_PASSWORD_FILE + 1) : 0;
 
     if (ngx_close_file(fd) == NGX_FILE_ERROR) {
         ngx_log_error(NGX_LOG_ALERT, cf->log, ngx_errno,
                       ngx_close_file_n " \"%V\" failed", path);
     }
 
-    if (n > 0 && p[n - 1] == LF) {
-        n--;
-    }
+    password->data = p;
+    password->len = (n > 0) ? pinaud_password((char *) p, n) : 0;
 
-    if (n <= 0 || n == NGX_PINAUD_PASSWORD_MAX) {
+    if (password->len == 0) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"%V\" holds no password of 1 to %d bytes", path,
-                      NGX_PINAUD_PASSWORD_MAX - 1);
+                      "\"%V\" holds no password: one line of 1 to %d bytes",
+                      path, PINAUD_PASSWORD_MAX);
         return NGX_ERROR;
     }
-
-    password->data = p;
-    password->len = n;
 
     return NGX_OK;
 }

@@ -330,3 +330,30 @@ pinaud_host_valid(const char *host, size_t len)
 
     return 1;
 }
+
+
+size_t
+pinaud_password(const char *bytes, size_t len)
+{
+    size_t  i;
+
+    if (len > 0 && bytes[len - 1] == '\n') {
+        len--;
+
+        if (len > 0 && bytes[len - 1] == '\r') {
+            len--;
+        }
+    }
+
+    if (len > PINAUD_PASSWORD_MAX) {
+        return 0;
+    }
+
+    for (i = 0; i < len; i++) {
+        if ((unsigned char) bytes[i] < 0x20 || bytes[i] == 0x7f) {
+            return 0;
+        }
+    }
+
+    return len;
+}

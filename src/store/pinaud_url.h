@@ -51,6 +51,16 @@ int pinaud_url_read(const char *text, size_t len, pinaud_url_t *url,
 int pinaud_host_valid(const char *host, size_t len);
 
 
+#define PINAUD_PASSWORD_MAX   1023
+#define PINAUD_PASSWORD_FILE  (PINAUD_PASSWORD_MAX + sizeof("\r\n") - 1)
+
+/*
+ * How much of a file's bytes is the password: the end of its line is none of
+ * it. 0: this is no password, but empty, too long, or of several lines.
+ */
+size_t pinaud_password(const char *bytes, size_t len);
+
+
 typedef enum {
     PINAUD_REACH_STANDALONE = 0,
     PINAUD_REACH_SENTINEL,

@@ -192,6 +192,53 @@ longest(void **state)
 }
 
 
+/* Whose password it is, and none of what is one to somebody only. */
+
+static void
+passwords(void **state)
+{
+    char    text[PINAUD_PASSWORD_MAX + 3];
+    size_t  i;
+
+    static const struct {
+        const char  *bytes;
+        size_t       len;
+        size_t       password;
+    } cases[] = {
+        { "pw", 2, 2 },
+        { "pw\n", 3, 2 },
+        { "pw\r\n", 4, 2 },
+        { " p w ", 5, 5 },
+        { "p\xc3\xa4\n", 4, 3 },
+        { "", 0, 0 },
+        { "\n", 1, 0 },
+        { "\r\n", 2, 0 },
+        { "pw\n\n", 4, 0 },
+        { "pw\r", 3, 0 },
+        { "p\nw", 3, 0 },
+        { "p\0w", 3, 0 },
+        { "p\x7fw", 3, 0 },
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(pinaud_password(cases[i].bytes, cases[i].len),
+                         cases[i].password);
+    }
+
+    memset(text, 'x', sizeof(text));
+    memcpy(text + PINAUD_PASSWORD_MAX, "\r\n", 2);
+
+    assert_int_equal(pinaud_password(text, PINAUD_PASSWORD_FILE),
+                     PINAUD_PASSWORD_MAX);
+    assert_int_equal(pinaud_password(text, PINAUD_PASSWORD_FILE + 1), 0);
+    text[PINAUD_PASSWORD_MAX] = 'x';
+    assert_int_equal(pinaud_password(text, PINAUD_PASSWORD_FILE), 0);
+    assert_int_equal(pinaud_password(text, PINAUD_PASSWORD_MAX + 1), 0);
+}
+
+
 int
 main(void)
 {
@@ -199,6 +246,7 @@ main(void)
         cmocka_unit_test(accepts),
         cmocka_unit_test(refuses),
         cmocka_unit_test(longest),
+        cmocka_unit_test(passwords),
     };
 
     return cmocka_run_group_tests_name("url", tests, NULL, NULL);
