@@ -132,7 +132,7 @@ ok serve_until(sub { $held{map} && time() > $told + 1.5 * UNUSED }, 5),
 
 my ($worker) = $nginx->workers;
 
-hold($worker);
+freeze($worker);
 
 for my $late (qw(greeting map)) {
     syswrite $_->[0], $_->[1] for @{ delete $held{$late} };

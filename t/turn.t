@@ -82,7 +82,7 @@ $_->response for @flood;
 
 my $logged = $gw->access_log;
 
-hold($worker);
+freeze($worker);
 $_->send($head) for @flood;
 $_->close for splice @flood, 100, 20;
 $behind->send(Pinaud::HTTP::head('POST', create_path($other), body => '{}',

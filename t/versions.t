@@ -162,7 +162,7 @@ my ($one, $other) = $late->nginx->workers;
 # was held tells it little of the clock.
 
 for my $worker ($one, $other, $one, $other) {
-    hold($worker);
+    freeze($worker);
     created $send->()->response,
         'both workers know the account and the clock of Redis';
     kill 'CONT', $worker;
@@ -172,11 +172,11 @@ $late->evil->forget;
 $late->evil->mode('delay', seconds => 1.5, times => 1,
     only => 'EVALSHA|EVAL');
 
-hold($other);
+freeze($other);
 my $waits = $send->();
 ok wait_until(sub { $late->evil->commands('EVALSHA') }, 5), 'one waits';
 kill 'CONT', $other;
-hold($one);
+freeze($one);
 my $newer = $late->sim->token(accounts => [account]);
 $late->must_ctl(qw(credential put main --access-token-file -), \$newer);
 my @quick = map { $send->() } 1 .. 10;

@@ -248,7 +248,7 @@ use Pinaud::Process;
 
 sub pid { $_[0]{pid} }
 sub name { $_[0]{name} }
-sub pause { hold($_[0]{pid}); $_[0] }
+sub pause { freeze($_[0]{pid}); $_[0] }
 sub resume { kill 'CONT', $_[0]{pid}; $_[0] }
 sub running { alive($_[0]{pid}) }
 

@@ -266,8 +266,12 @@ sub http {
     my $h2 = Pinaud::Nginx->has('http_v2_module')
         ? 'listen 127.0.0.1:%%PORT:h2%% http2;' : '';
     my $locations = $self->{locations} // $self->locations;
+    my $http = $self->{http} // '';
     my $password = $self->{users} ? 'pinaud_redis_password_file '
         . $self->password_file('gateway') . ';' : '';
+
+    # a busy machine alone is no Redis that is slow
+    $http .= ' pinaud_redis_timeout 2s;' if $http !~ /pinaud_redis_timeout/;
 
     return <<EOF;
     include $conf/pinaud-log.conf;
@@ -284,7 +288,7 @@ sub http {
     pinaud_redis @{[ $self->store_url ]};
     $password
     pinaud_seal_key_file $self->{gateway_keys};
-    @{[ $self->{http} // '' ]}
+    $http
 
     server {
         listen 127.0.0.1:%%PORT:http%%;

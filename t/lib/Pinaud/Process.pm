@@ -9,7 +9,7 @@ package Pinaud::Process;
 #   my $pid = spawn([@command], log => 'file');
 #   my $pid = daemon(sub { ... });    a forked child that runs perl
 #   stop_process($pid, 'TERM', 5);    waits; KILL after 5 s
-#   hold($pid);                       SIGSTOP; returns when it stands still
+#   freeze($pid);                     SIGSTOP; returns when it stands still
 #   wait_until(sub { ... }, 5) or die "...";
 #   my ($exit, $output) = run_command([@command], input => 'bytes');
 #   more_files(4000);                 begins the program anew, where it may not
@@ -33,7 +33,7 @@ use POSIX ();
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(temp_dir free_port spawn daemon stop_process wait_until
-    run_command alive hold slurp spew project_dir sweep more_files);
+    run_command alive freeze slurp spew project_dir sweep more_files);
 
 my $main = $$;
 my (%children, $root, %names, @reserved);
@@ -191,7 +191,7 @@ sub alive {
 }
 
 
-sub hold {
+sub freeze {
     my $pid = shift;
 
     kill 'STOP', $pid;

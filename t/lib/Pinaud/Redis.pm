@@ -166,7 +166,7 @@ sub restart {
 }
 
 
-sub pause { hold($_[0]{pid}); $_[0] }
+sub pause { freeze($_[0]{pid}); $_[0] }
 sub resume { CORE::kill('CONT', $_[0]{pid}); $_[0] }
 
 
