@@ -24,7 +24,7 @@ my $other = '549755885176';
 my $gw = Pinaud::Gateway->new(limits => ['none'], limits_all => ['none'],
     accounts => {
         account() => { limits => [], teams => { growth => ['2/60s'],
-            waiting => ['2/1s'], slow => ['1/1d'], quit => ['1/1s'] } },
+            waiting => ['2/1s'], slow => ['1/1d'], quit => ['1/1s'], again => ['1/1s'] } },
         $other => { limits => [], teams => { growth => [] } } },
     http => 'keepalive_requests 100000;');
 
@@ -203,5 +203,27 @@ $patient->nginx->reload;
 @answers = map { $_->response->{status} } @clients;
 
 is "@answers", '200 200 200', 'graceful quit serves the line';
+
+
+# it holds in the retry location, too: whose token was refused after its charge
+# was over, and another's took the place, waits once more
+
+my $again = Pinaud::Gateway->new(with => $gw, accounts => $gw->{accounts},
+    retry => 1, location => 'pinaud_quota_wait 4s;');
+
+$gw->sim->revoke($gw->token);
+$gw->{token} = $gw->sim->token(accounts => [account(), $other]);
+$gw->sim->fault(kind => 'delay', seconds => 1.5, path => 'audiences');
+$gw->sim->forget;
+
+my $first = send_create($again, 'first', team => 'again');
+ok wait_until(sub { scalar $gw->sim->requests }, 3), 'one is sent';
+$gw->must_ctl(qw(credential put main --access-token-file -), \$gw->token);
+my $second = send_create($again, 'second', team => 'again');
+
+is $second->response->{status}, 200, 'another takes its place';
+is $first->response->{status}, 200, 'then it goes again';
+is join(' ', names($gw->sim->requests)), 'first second first',
+    'one after the other';
 
 finish();

@@ -320,7 +320,8 @@ struct ngx_pinaud_record_s {
                                                     Pinterest refused */
     ngx_pinaud_renewal_t         *renewal; /* it waits for */
     ngx_msec_t                    renewing;      /* since when */
-    ngx_msec_t                    refresh_wait;  /* of the first location */
+    ngx_msec_t                    refresh_wait;  /* of the first location, */
+    ngx_msec_t                    quota_wait;    /* as this one is */
     ngx_pinaud_limit_t            limits[NGX_PINAUD_MAX_POLICIES];
     ngx_uint_t                    nlimits;
     ngx_buf_t                    *token;   /* "Authorization: Bearer ..." */

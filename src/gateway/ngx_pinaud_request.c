@@ -80,6 +80,7 @@ ngx_pinaud_request_handler(ngx_http_request_t *r)
     ngx_http_set_ctx(r, record, ngx_pinaud_module);
 
     record->refresh_wait = plcf->refresh_wait;
+    record->quota_wait = plcf->quota_wait;
 
     return ngx_pinaud_request_begin(r, record);
 }

@@ -44,9 +44,8 @@ ngx_pinaud_request_wait(ngx_http_request_t *r, ngx_pinaud_record_t *record)
 static void
 ngx_pinaud_request_timer(ngx_http_request_t *r)
 {
-    ngx_event_t            *wev;
-    ngx_pinaud_record_t    *record;
-    ngx_pinaud_loc_conf_t  *plcf;
+    ngx_event_t          *wev;
+    ngx_pinaud_record_t  *record;
 
     wev = r->connection->write;
 
@@ -60,7 +59,6 @@ ngx_pinaud_request_timer(ngx_http_request_t *r)
     }
 
     record = ngx_http_get_module_ctx(r, ngx_pinaud_module);
-    plcf = ngx_http_get_module_loc_conf(r, ngx_pinaud_module);
 
     if (record->stage == NGX_PINAUD_STAGE_RENEW) {
         ngx_pinaud_admission_cancel(record);
@@ -69,7 +67,7 @@ ngx_pinaud_request_timer(ngx_http_request_t *r)
         return;
     }
 
-    if (record->lined && (plcf->quota_wait || record->put_off)) {
+    if (record->lined && (record->quota_wait || record->put_off)) {
         ngx_pinaud_turn_expire(record);
         ngx_pinaud_request_resume(r);
         return;

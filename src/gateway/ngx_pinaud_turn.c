@@ -239,17 +239,15 @@ ngx_pinaud_turn_hold(ngx_pinaud_turn_t *turn, ngx_pinaud_record_t *record)
 static ngx_uint_t
 ngx_pinaud_turn_patient(ngx_pinaud_record_t *record)
 {
-    ngx_msec_t              waited;
-    ngx_pinaud_loc_conf_t  *plcf;
+    ngx_msec_t  waited;
 
-    plcf = ngx_http_get_module_loc_conf(record->request, ngx_pinaud_module);
     waited = ngx_current_msec - record->arrived;
 
-    if (record->dry_run || waited >= plcf->quota_wait) {
+    if (record->dry_run || waited >= record->quota_wait) {
         return 0;
     }
 
-    ngx_pinaud_request_patience(record, plcf->quota_wait - waited);
+    ngx_pinaud_request_patience(record, record->quota_wait - waited);
 
     return 1;
 }
