@@ -319,9 +319,27 @@ is $eighths, int($count * 8 * length($bar // '') / 30), "a bar of $count/30";
 like terminal([[0.4, 'x'], [0.1, 'q']], 80, "$binary usage --watch"),
     qr/exit 0$/m, 'terminal: q ends it, too';
 unlike terminal(\@interrupt, 60, "NO_COLOR=1 $binary usage --watch"),
-    qr/\e\[\d+m|\xe2\x96/, 'terminal: narrow and without colours';
+    qr/\e\[\d+m/, 'terminal: without colours';
 like terminal(\@interrupt, 80, "LC_ALL=C $binary usage $id --watch"),
     qr/ \e\[3.m#+\e\[0m\e\[2m\.+/, 'terminal: without UTF-8';
+
+# a narrow one: the bar and what is left are there
+
+for my $utf8 (0, 1) {
+    my ($dots, $mark) = $utf8 ? ("[\x{2588}-\x{258f}\x{b7}]", "\x{2026}")
+        : ('[#.]', '~');
+    my $narrow = terminal(\@interrupt, 40, ($utf8 ? '' : 'LC_ALL=C ')
+        . "NO_COLOR=1 $binary usage $id --watch");
+    utf8::decode($narrow);
+    my @lines = map { /^(.*)\e\[K$/ ? $1 : () } split /\n/, $narrow;
+
+    ok((grep { /^BUCKET +LIMIT +LEFT$/ } @lines), 'narrow: the columns')
+        or diag $narrow;
+    ok((grep { /^$mark\S*, team growth +10\/60s +$dots{6,} +\d+$/ } @lines),
+        'narrow: a bar');
+    is join('', grep { length > 39 && !/pinaudctl/ } @lines), '',
+        'narrow: as wide as it is';
+}
 
 # what ends it otherwise
 

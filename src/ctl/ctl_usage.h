@@ -48,4 +48,25 @@ ctl_table_t *ctl_usage_table(const ctl_usage_t *usage);
 int ctl_usage_watch(ctl_t *ctl);
 
 
+/* ctl_usage_draw.c */
+
+typedef struct {
+    ctl_t          *ctl;
+    unsigned        drawn;             /* lines, to go back over */
+    unsigned        rows;
+    unsigned        columns;
+    unsigned        bar;               /* its width */
+    int             title;             /* width of that column */
+    int             limit;
+    unsigned        narrow:1;          /* of the numbers only LEFT is shown */
+    unsigned        utf8:1;
+    unsigned        colour:1;
+} ctl_watch_t;
+
+/* Looks how large the terminal is, and what goes where. */
+void ctl_watch_measure(ctl_watch_t *watch, const ctl_usage_t *usage);
+
+void ctl_watch_draw(ctl_watch_t *watch, const ctl_usage_t *usage);
+
+
 #endif /* _CTL_USAGE_H_INCLUDED_ */

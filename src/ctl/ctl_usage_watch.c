@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,29 +21,6 @@
 
 
 #define CTL_WATCH_MS        1000
-#define CTL_WATCH_COLUMNS   80         /* of a terminal that does not tell */
-#define CTL_WATCH_ROWS      24
-#define CTL_WATCH_BAR_MIN   6
-#define CTL_WATCH_BAR_MAX   40
-#define CTL_WATCH_NUMBERS   25         /* columns behind the bar, and one that
-                                          stays free: at the last column the
-                                          rest of a line is cleared with it */
-#define CTL_WATCH_BUSY      80         /* percent: from here on it is told */
-
-#define CTL_WATCH_PLAIN     "\033[0m"
-
-
-typedef struct {
-    ctl_t          *ctl;
-    unsigned        drawn;             /* lines, to go back over */
-    unsigned        rows;
-    unsigned        columns;
-    unsigned        bar;               /* its width */
-    int             title;             /* width of that column */
-    int             limit;
-    unsigned        utf8:1;
-    unsigned        colour:1;
-} ctl_watch_t;
 
 
 /*
@@ -67,12 +43,6 @@ static void ctl_watch_enter(void);
 static void ctl_watch_leave(void);
 static int ctl_watch_show(ctl_watch_t *watch, const ctl_usage_t *usage);
 static void ctl_watch_print(ctl_t *ctl, const ctl_usage_t *usage);
-static void ctl_watch_measure(ctl_watch_t *watch, const ctl_usage_t *usage);
-static void ctl_watch_draw(ctl_watch_t *watch, const ctl_usage_t *usage);
-static void ctl_watch_line(ctl_watch_t *watch, const ctl_usage_line_t *line);
-static void ctl_watch_bar(ctl_watch_t *watch, const ctl_usage_line_t *line);
-static const char *ctl_watch_colour(ctl_watch_t *watch,
-    const ctl_usage_line_t *line);
 static int ctl_watch_wait(ctl_watch_t *watch);
 static int ctl_watch_over(ctl_watch_t *watch);
 
@@ -218,206 +188,6 @@ ctl_watch_print(ctl_t *ctl, const ctl_usage_t *usage)
     printf("%s\n", ctl_time(ctl, (uint64_t) time(NULL)));
     ctl_print(ctl, ctl_usage_table(usage), usage->array);
     putchar('\n');
-}
-
-
-static void
-ctl_watch_measure(ctl_watch_t *watch, const ctl_usage_t *usage)
-{
-    int             len, used;
-    unsigned        i;
-    const char     *term, *text;
-    struct winsize  size;
-
-    watch->rows = CTL_WATCH_ROWS;
-    watch->columns = CTL_WATCH_COLUMNS;
-
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row
-        && size.ws_col)
-    {
-        watch->rows = size.ws_row;
-        watch->columns = size.ws_col;
-    }
-
-    watch->title = (int) strlen("BUCKET");
-    watch->limit = (int) strlen("LIMIT");
-
-    for (i = 0; i < usage->nlines; i++) {
-
-        if (!usage->lines[i].limited) {
-            continue;
-        }
-
-        len = (int) strlen(usage->lines[i].title);
-        watch->title = (len > watch->title) ? len : watch->title;
-
-        len = (int) strlen(usage->lines[i].limit);
-        watch->limit = (len > watch->limit) ? len : watch->limit;
-    }
-
-    used = watch->title + watch->limit + 4 + CTL_WATCH_NUMBERS;
-    watch->bar = 0;
-
-    if ((int) watch->columns >= used + CTL_WATCH_BAR_MIN) {
-        watch->bar = watch->columns - (unsigned) used;
-    }
-
-    if (watch->bar > CTL_WATCH_BAR_MAX) {
-        watch->bar = CTL_WATCH_BAR_MAX;
-    }
-
-    text = getenv("LC_ALL");
-    text = (text && *text) ? text : getenv("LC_CTYPE");
-    text = (text && *text) ? text : getenv("LANG");
-    watch->utf8 = text && (strstr(text, "UTF-8") || strstr(text, "utf8"));
-
-    text = getenv("NO_COLOR");
-    term = getenv("TERM");
-    watch->colour = !(text && *text) && term && strcmp(term, "dumb") != 0;
-}
-
-
-/*
- * Over what was drawn before, line by line, without wrapping: nothing flickers
- * and a window that is too narrow only cuts.
- */
-
-static void
-ctl_watch_draw(ctl_watch_t *watch, const ctl_usage_t *usage)
-{
-    unsigned  i, more, room, shown;
-
-    more = 0;
-    shown = 0;
-
-    for (i = 0; i < usage->nlines; i++) {
-        more += usage->lines[i].limited;
-    }
-
-    fputs("\033[?7l", stdout);
-
-    if (watch->drawn) {
-        printf("\033[%uA\r", watch->drawn);
-    }
-
-    printf("pinaudctl usage%s%s  %s  %sq or Ctrl-C ends%s\033[K\n\033[K\n",
-           watch->ctl->nargs ? " " : "",
-           watch->ctl->nargs ? watch->ctl->args[0] : "",
-           ctl_time(watch->ctl, (uint64_t) time(NULL)),
-           watch->colour ? "\033[2m" : "",
-           watch->colour ? CTL_WATCH_PLAIN : "");
-
-    printf("%s%-*s  %-*s  %-*s%7s%8s%9s%s\033[K\n",
-           watch->colour ? "\033[1m" : "", watch->title, "BUCKET",
-           watch->limit, "LIMIT", (int) watch->bar, "", "USED", "LEFT",
-           "RESET", watch->colour ? CTL_WATCH_PLAIN : "");
-
-    /* three lines are there, one is for what is more, one for the cursor */
-
-    room = (watch->rows > 6) ? watch->rows - 5 : 1;
-    watch->drawn = 3;
-
-    for (i = 0; i < usage->nlines && shown < room; i++) {
-
-        if (usage->lines[i].limited) {
-            ctl_watch_line(watch, &usage->lines[i]);
-            shown++;
-        }
-    }
-
-    watch->drawn += shown;
-
-    if (more > shown) {
-        printf("and %u more: name an account, or make the window higher"
-               "\033[K\n", more - shown);
-        watch->drawn++;
-
-    } else if (more == 0) {
-        fputs("there are no limits\033[K\n", stdout);
-        watch->drawn++;
-    }
-
-    fputs("\033[J\033[?7h", stdout);
-}
-
-
-static void
-ctl_watch_line(ctl_watch_t *watch, const ctl_usage_line_t *line)
-{
-    ctl_t  *ctl;
-
-    ctl = watch->ctl;
-
-    printf("%-*s  %-*s  ", watch->title, line->title, watch->limit,
-           line->limit);
-
-    ctl_watch_bar(watch, line);
-
-    printf("%7s%8s%9s\033[K\n",
-           line->counted ? ctl_number(ctl, line->used) : "-",
-           ctl_number(ctl, line->left),
-           line->reset ? ctl_span(ctl, line->reset) : "-");
-}
-
-
-/* In eighths of a column, where the terminal knows them. */
-
-static void
-ctl_watch_bar(ctl_watch_t *watch, const ctl_usage_line_t *line)
-{
-    uint64_t  eighths;
-    unsigned  i, whole;
-
-    static const char  *const parts[] = { "", "▏", "▎", "▍", "▌", "▋", "▊",
-                                          "▉" };
-
-    eighths = (uint64_t) watch->bar * 8;
-
-    if (eighths && line->used < line->n) {
-        eighths = line->used * eighths / line->n;
-        eighths = (eighths == 0 && line->used) ? 1 : eighths;
-    }
-
-    whole = (unsigned) (eighths / 8);
-
-    fputs(ctl_watch_colour(watch, line), stdout);
-
-    for (i = 0; i < whole; i++) {
-        fputs(watch->utf8 ? "█" : "#", stdout);
-    }
-
-    if (eighths % 8) {
-        fputs(watch->utf8 ? parts[eighths % 8] : "#", stdout);
-        i++;
-    }
-
-    if (watch->colour) {
-        fputs(CTL_WATCH_PLAIN "\033[2m", stdout);
-    }
-
-    for ( /* void */ ; i < watch->bar; i++) {
-        fputs(watch->utf8 ? "·" : ".", stdout);
-    }
-
-    if (watch->colour) {
-        fputs(CTL_WATCH_PLAIN, stdout);
-    }
-}
-
-
-static const char *
-ctl_watch_colour(ctl_watch_t *watch, const ctl_usage_line_t *line)
-{
-    if (!watch->colour) {
-        return "";
-    }
-
-    if (line->left == 0) {
-        return "\033[31m";
-    }
-
-    return (line->used * 100 >= line->n * CTL_WATCH_BUSY) ? "\033[33m"
-                                                          : "\033[32m";
 }
 
 
