@@ -90,7 +90,7 @@ for my $way (qw(kill pause), sort keys %evil) {
 
     my $r = post($gw, create_path, '{}', team => 'growth');
     is $r->{status}, 400, "$way: what needs no Redis goes on";
-    cmp_ok $r->{elapsed}, '<', 0.15, "$way: as fast as ever";
+    cmp_ok $r->{elapsed}, '<', 1, "$way: without waiting";
 
     is create('stranger')->{status}, 503, "$way: not for a foreign team";
     is create('growth', $other)->{status}, 503,

@@ -177,7 +177,7 @@ for my $i (0 .. $#faults) {
         my @took = $faults->down($name, $silent ? 1 : 2,
             account => $when eq 'p' ? 1000 + $i : account);
 
-        cmp_ok $took[0], '<', 0.1, "$name: at once" if !$silent;
+        cmp_ok $took[0], '<', $faults->timeout, "$name: at once" if !$silent;
 
         my $lines = $moment eq $when ? 1 : 0;
         my $told = $faults->said('is unavailable');

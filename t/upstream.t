@@ -122,7 +122,7 @@ for my $case (@lost) {
 
     my $start = time();
     refused post($gw, $path, $body, @growth), 'outcome-unknown', $name;
-    cmp_ok time() - $start, '<', 1.4, "$name: in time";
+    cmp_ok time() - $start, '<', 5, "$name: in time";
 
     my @there = $gw->arrived;
     cmp_ok scalar(@there), '<=', 1, "$name: sent once";
