@@ -1,6 +1,9 @@
 
 /*
  * Copyright (C) the ngx_pinaud_module authors
+ *
+ * Directives, and what workers need of the configuration. How to reach Redis
+ * is in ngx_pinaud_conf_redis.c.
  */
 
 

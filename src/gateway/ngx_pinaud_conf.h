@@ -26,8 +26,18 @@ char *ngx_pinaud_conf_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_pinaud_conf_idempotency(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* How workers are to reach Redis: servers, handshake, TLS, resolver. */
+/*
+ * How workers are to reach Redis: servers, handshake, TLS, resolver. This and
+ * the following tell what is wrong in the log, and return NGX_ERROR.
+ */
 ngx_int_t ngx_pinaud_conf_store(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf);
+
+/*
+ * Its part: what a connection to a master begins with, and one to who tells
+ * where masters are. User and database are the URL's.
+ */
+ngx_int_t ngx_pinaud_conf_greetings(ngx_conf_t *cf,
+    ngx_pinaud_main_conf_t *pmcf, pinaud_url_t *url);
 
 /*
  * Makes what workers need: the way to the store, the key ring, the zone, the

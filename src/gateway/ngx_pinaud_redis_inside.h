@@ -307,17 +307,30 @@ void ngx_pinaud_link_secure(ngx_pinaud_link_t *link);
 void ngx_pinaud_link_unsecure(ngx_connection_t *c);
 
 
-/* what goes over a link */
+/* a link's handshake */
 
-/* A reader for a new connection. */
-ngx_int_t ngx_pinaud_link_reader(ngx_pinaud_link_t *link);
-
-/* Begins the handshake. */
+/* Begins it, on a connection that is made. */
 void ngx_pinaud_link_greet(ngx_pinaud_link_t *link);
 
+/* A reply to it: all must be good, and then the link is ready. */
+void ngx_pinaud_link_greeted(ngx_pinaud_link_t *link, redisReply *reply);
+
+
+/* what goes over a link */
+
+/* A reader for a new connection; NGX_ERROR: no memory. */
+ngx_int_t ngx_pinaud_link_reader(ngx_pinaud_link_t *link);
+
+/* Handlers of a connection's events, and of the turn's end: link->flush. */
 void ngx_pinaud_link_read(ngx_event_t *rev);
 void ngx_pinaud_link_write(ngx_event_t *wev);
 void ngx_pinaud_link_flush(ngx_event_t *ev);
+
+/*
+ * Room at the end of what is to be written, which may move for it. NULL: no
+ * memory, or more waits there than NGX_PINAUD_REDIS_OUTPUT.
+ */
+u_char *ngx_pinaud_link_room(ngx_pinaud_link_t *link, size_t size);
 
 /* As ngx_pinaud_redis_command(). */
 u_char *ngx_pinaud_link_command(ngx_pinaud_link_t *link,

@@ -3,56 +3,23 @@
  * Copyright (C) the ngx_pinaud_module authors
  *
  * What goes over the link to Redis: commands, written once a turn of the
- * event loop, and replies, in the order of the commands.
+ * event loop, and replies, in the order of the commands. The first of both
+ * are in ngx_pinaud_redis_greet.c.
  */
 
 
 #include "ngx_pinaud_redis_inside.h"
 
 
-#define NGX_PINAUD_REDIS_SECONDS  10               /* digits of its time */
 #define NGX_PINAUD_REDIS_HELLO    1024             /* of an array in HELLO's */
 
 
 static void *ngx_pinaud_link_array(const redisReadTask *task,
     ngx_pinaud_elements_t elements);
-static u_char *ngx_pinaud_link_room(ngx_pinaud_link_t *link, size_t size);
 static void ngx_pinaud_link_replies(ngx_pinaud_link_t *link);
 static ngx_uint_t ngx_pinaud_link_partial(ngx_pinaud_link_t *link);
 static void ngx_pinaud_link_reply(ngx_pinaud_link_t *link,
     redisReply *reply);
-static void ngx_pinaud_link_greeted(ngx_pinaud_link_t *link,
-    redisReply *reply);
-static const char *ngx_pinaud_link_refused(redisReply *reply);
-static const char *ngx_pinaud_link_role(redisReply *reply);
-static ngx_int_t ngx_pinaud_link_time(ngx_pinaud_link_t *link,
-    redisReply *reply);
-
-
-void
-ngx_pinaud_link_greet(ngx_pinaud_link_t *link)
-{
-    u_char            *room;
-    ngx_str_t         *commands;
-    ngx_connection_t  *c;
-
-    c = link->peer.connection;
-    c->read->handler = ngx_pinaud_link_read;
-    c->write->handler = ngx_pinaud_link_write;
-
-    commands = &link->greeting->commands;
-    link->greetings = link->greeting->n;
-
-    room = ngx_pinaud_link_room(link, commands->len);
-    if (room == NULL) {
-        ngx_pinaud_link_fail(link, "no memory");
-        return;
-    }
-
-    ngx_memcpy(room, commands->data, commands->len);
-
-    ngx_pinaud_link_write(c->write);
-}
 
 
 u_char *
@@ -312,125 +279,6 @@ ngx_pinaud_link_reply(ngx_pinaud_link_t *link, redisReply *reply)
 }
 
 
-/* The handshake's replies: all must be good. */
-
-static void
-ngx_pinaud_link_greeted(ngx_pinaud_link_t *link, redisReply *reply)
-{
-    ngx_uint_t  left;
-
-    if (reply->type == REDIS_REPLY_ERROR) {
-        link->dropped = ngx_pinaud_link_refused(reply);
-        return;
-    }
-
-    left = --link->greetings;
-
-    if (link->greeting->role && left == link->greeting->time) {
-        link->dropped = ngx_pinaud_link_role(reply);
-    }
-
-    if (link->greeting->time && left == 0
-        && ngx_pinaud_link_time(link, reply) != NGX_OK)
-    {
-        link->dropped = "handshake not understood";
-    }
-
-    if (left == 0 && link->dropped == NULL) {
-        ngx_pinaud_link_ready(link);
-    }
-}
-
-
-/* Only a known word of the error: the rest may hold anything. */
-
-static const char *
-ngx_pinaud_link_refused(redisReply *reply)
-{
-    ngx_uint_t  i;
-
-    static const char  *words[] = {
-        "LOADING", "WRONGPASS", "NOAUTH", "NOPERM", NULL
-    };
-
-    for (i = 0; words[i]; i++) {
-        if (ngx_strncmp(reply->str, words[i], ngx_strlen(words[i])) == 0) {
-            return words[i];
-        }
-    }
-
-    return "handshake refused";
-}
-
-
-/* HELLO's reply: names, each with its value behind it. NULL: a master. */
-
-static const char *
-ngx_pinaud_link_role(redisReply *reply)
-{
-    size_t       i;
-    redisReply  *name, *value;
-    const char  *reason;
-
-    reason = "handshake not understood";
-
-    if (reply->type == REDIS_REPLY_ARRAY) {
-
-        for (i = 0; i + 1 < reply->elements; i += 2) {
-            name = reply->element[i];
-            value = reply->element[i + 1];
-
-            if (name->type != REDIS_REPLY_STRING
-                || value->type != REDIS_REPLY_STRING
-                || ngx_strcmp(name->str, "role") != 0)
-            {
-                continue;
-            }
-
-            if (ngx_strcmp(value->str, "master") == 0) {
-                return NULL;
-            }
-
-            reason = "is a replica";
-        }
-    }
-
-    return reason;
-}
-
-
-static ngx_int_t
-ngx_pinaud_link_time(ngx_pinaud_link_t *link, redisReply *reply)
-{
-    int64_t      now;
-    redisReply  *sec, *usec;
-
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2
-        || reply->element[0]->type != REDIS_REPLY_STRING
-        || reply->element[1]->type != REDIS_REPLY_STRING
-        || reply->element[0]->len > NGX_PINAUD_REDIS_SECONDS)
-    {
-        return NGX_ERROR;
-    }
-
-    sec = reply->element[0];
-    usec = reply->element[1];
-
-    now = (int64_t) ngx_atotm((u_char *) sec->str, sec->len) * 1000
-          + ngx_atoi((u_char *) usec->str, usec->len) / 1000;
-
-    if (!ngx_pinaud_redis_clock_valid(now)) {
-        return NGX_ERROR;
-    }
-
-    /* what was known is of another connection, perhaps to another Redis */
-
-    link->offset = now - (int64_t) ngx_current_msec;
-
-    return NGX_OK;
-}
-
-
 void
 ngx_pinaud_link_flush(ngx_event_t *ev)
 {
@@ -488,9 +336,7 @@ ngx_pinaud_link_write(ngx_event_t *wev)
 }
 
 
-/* Makes room at the end of the output, moving or growing it where needed. */
-
-static u_char *
+u_char *
 ngx_pinaud_link_room(ngx_pinaud_link_t *link, size_t size)
 {
     u_char  *out, *room;
