@@ -36,7 +36,7 @@ typedef struct {
 } ctl_usage_t;
 
 
-/* Reads what the command's arguments name. After a failure there is no array. */
+/* Reads what the arguments name. After a failure there is no array. */
 int ctl_usage_read(ctl_t *ctl, ctl_usage_t *usage);
 
 ctl_table_t *ctl_usage_table(const ctl_usage_t *usage);

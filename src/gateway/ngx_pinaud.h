@@ -189,6 +189,8 @@ typedef struct {
 } ngx_pinaud_loc_conf_t;
 
 
+#define NGX_PINAUD_COOLDOWN      'p'       /* the bucket of Pinterest's limit */
+
 /* One limit of one bucket, as an admission tells it. */
 
 typedef struct {
@@ -495,7 +497,8 @@ typedef enum {
     NGX_PINAUD_FACT_USED,                  /* the newest version used at all */
     NGX_PINAUD_FACT_USED_EXPIRES,          /* when it does, s */
     NGX_PINAUD_FACT_USED_AT,               /* first, in ms by Redis's clock */
-    NGX_PINAUD_FACT_OLDER,                 /* 1 + the version that was told of */
+    NGX_PINAUD_FACT_OLDER,                 /* the version that was told of, and
+                                              one more */
     NGX_PINAUD_FACTS
 } ngx_pinaud_fact_e;
 

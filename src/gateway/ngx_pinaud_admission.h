@@ -128,7 +128,6 @@ struct ngx_pinaud_policy_s {
 
     unsigned                      loaded:1;      /* what is below was read */
     unsigned                      allowed:1;     /* the team, to the account */
-    unsigned                      split:1; /* the account has reserves */
 };
 
 extern const ngx_pinaud_cache_kind_t  ngx_pinaud_policy_kind;
@@ -140,12 +139,21 @@ extern const ngx_pinaud_cache_kind_t  ngx_pinaud_policy_kind;
 ngx_pinaud_policy_t *ngx_pinaud_policy_get(ngx_pinaud_cache_t *policies,
     ngx_str_t *account, ngx_str_t *team);
 
-/* Whose policy it is. */
+/* Sets whose policy it is. */
 void ngx_pinaud_policy_name(ngx_pinaud_policy_t *policy, ngx_str_t *account,
     ngx_str_t *team);
 
 void ngx_pinaud_policy_release(ngx_pinaud_policy_t *policy);
 void ngx_pinaud_policy_free(ngx_pinaud_cached_t *cached);
+
+/*
+ * What the zone knows of the policy's credential, and what it is told: see
+ * ngx_pinaud_zone_fact() and ngx_pinaud_zone_learn().
+ */
+uint64_t ngx_pinaud_policy_fact(ngx_pinaud_main_conf_t *pmcf,
+    ngx_pinaud_policy_t *policy, ngx_pinaud_fact_e fact);
+void ngx_pinaud_policy_learn(ngx_pinaud_main_conf_t *pmcf,
+    ngx_pinaud_policy_t *policy, ngx_pinaud_fact_e fact, uint64_t value);
 
 /* Reads it from Redis: see ngx_pinaud_cache_ask(). */
 ngx_int_t ngx_pinaud_policy_ask(ngx_pinaud_policy_t *policy,
@@ -183,6 +191,10 @@ ngx_uint_t ngx_pinaud_caller_lately(ngx_pinaud_record_t *record);
 
 
 /* admission */
+
+/* The record that waits by its waiter. */
+#define ngx_pinaud_waiter_record(w)                                          \
+    ngx_queue_data(w, ngx_pinaud_record_t, waiter)
 
 /*
  * Asks for admission. NGX_OK: record->verdict is there. NGX_AGAIN: it comes

@@ -96,7 +96,7 @@ ngx_pinaud_refuse_admission(ngx_pinaud_record_t *record)
 
         record->retry_after = (reset + 999) / 1000;
 
-        if (record->limits[0].bucket == 'p') {
+        if (record->limits[0].bucket == NGX_PINAUD_COOLDOWN) {
 
             /* all callers of all gateways wait for this one moment */
 

@@ -329,7 +329,7 @@ ngx_pinaud_ask_reply(ngx_pinaud_call_t *call, redisReply *from)
     ngx_pinaud_redis_good(call);
     ngx_pinaud_redis_clock(call, reply.now, ask->sent);
 
-    if (reply.nlimits && reply.limits[0].bucket == 'p') {
+    if (reply.nlimits && reply.limits[0].bucket == NGX_PINAUD_COOLDOWN) {
         ngx_pinaud_cooldown_known(ask->conf, ask->policy,
                                   (reply.limits[0].reset + 999) / 1000);
     }

@@ -284,8 +284,7 @@ ngx_pinaud_caller_woken(ngx_pinaud_waiter_t *waiter, ngx_uint_t ready)
     ngx_int_t             rc;
     ngx_pinaud_record_t  *record;
 
-    record = (ngx_pinaud_record_t *)
-                 ((u_char *) waiter - offsetof(ngx_pinaud_record_t, waiter));
+    record = ngx_pinaud_waiter_record(waiter);
 
     record->waiting = 0;
 

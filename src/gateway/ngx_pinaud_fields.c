@@ -83,7 +83,7 @@ ngx_pinaud_fields_add(ngx_pinaud_record_t *record)
 
     /* what Pinterest's limit is, in a cooldown, is not known */
 
-    if (record->limits[0].bucket == 'p') {
+    if (record->limits[0].bucket == NGX_PINAUD_COOLDOWN) {
         return NGX_OK;
     }
 
@@ -193,7 +193,7 @@ ngx_pinaud_fields_pinterest(ngx_pinaud_record_t *record)
 
     value.len = p - value.data;
 
-    if ((limit->bucket != 'p'
+    if ((limit->bucket != NGX_PINAUD_COOLDOWN
          && ngx_pinaud_field(record->request, "x-ratelimit-limit", &value)
             != NGX_OK)
         || ngx_pinaud_fields_number(record->request, "x-ratelimit-remaining",
@@ -255,7 +255,7 @@ ngx_pinaud_limit_name(u_char *to, ngx_pinaud_limit_t *limit)
 
     switch (limit->bucket) {
 
-    case 'p':
+    case NGX_PINAUD_COOLDOWN:
         return ngx_cpymem(to, "pinterest", 9);
 
     case 'w':

@@ -46,6 +46,32 @@ ngx_pinaud_policy_name(ngx_pinaud_policy_t *policy, ngx_str_t *account,
 }
 
 
+uint64_t
+ngx_pinaud_policy_fact(ngx_pinaud_main_conf_t *pmcf,
+    ngx_pinaud_policy_t *policy, ngx_pinaud_fact_e fact)
+{
+    ngx_str_t  name;
+
+    name.data = policy->credential;
+    name.len = policy->credential_len;
+
+    return ngx_pinaud_zone_fact(ngx_pinaud_zone(pmcf), &name, fact);
+}
+
+
+void
+ngx_pinaud_policy_learn(ngx_pinaud_main_conf_t *pmcf,
+    ngx_pinaud_policy_t *policy, ngx_pinaud_fact_e fact, uint64_t value)
+{
+    ngx_str_t  name;
+
+    name.data = policy->credential;
+    name.len = policy->credential_len;
+
+    ngx_pinaud_zone_learn(ngx_pinaud_zone(pmcf), &name, fact, value);
+}
+
+
 void
 ngx_pinaud_policy_release(ngx_pinaud_policy_t *policy)
 {

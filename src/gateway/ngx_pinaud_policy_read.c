@@ -418,7 +418,6 @@ ngx_pinaud_policy_team(ngx_pinaud_policy_t *policy, redisReply *reserved,
     p = ngx_pinaud_digits(p, sum);
     policy->reserves_len = p - policy->reserves;
     policy->reserved = sum;
-    policy->split = (sum != 0);
 
     return NGX_OK;
 }

@@ -95,7 +95,8 @@ struct ngx_pinaud_link_s {
 
     ngx_msec_t                 heard;        /* when Redis last made progress */
     ngx_msec_t                 began;        /* the attempt to connect */
-    ngx_log_t                  muted;        /* nginx logs each failed connect */
+    ngx_log_t                  muted;        /* nginx logs each connect that
+                                                failed */
 
     const char                *dropped;      /* why the reply loop is to end */
     unsigned                   reading:1;    /* inside of the reply loop */

@@ -14,6 +14,7 @@
 static void ngx_pinaud_renew_wish(ngx_pinaud_renewal_t *renewal,
     uint64_t version, ngx_pinaud_how_e how);
 static ngx_pinaud_how_e ngx_pinaud_renew_how(ngx_pinaud_record_t *record);
+static ngx_pinaud_fact_e ngx_pinaud_renew_fact(ngx_pinaud_record_t *record);
 static void ngx_pinaud_renew_woken(ngx_pinaud_waiter_t *waiter,
     ngx_uint_t ready);
 static ngx_int_t ngx_pinaud_renew_send(ngx_pinaud_renewal_t *renewal);
@@ -32,22 +33,18 @@ static const char  *ngx_pinaud_hows[] = {
 void
 ngx_pinaud_renew_worked(ngx_pinaud_record_t *record)
 {
-    ngx_str_t             name;
-    ngx_pinaud_fact_e     fact;
-    ngx_pinaud_zone_t    *zone;
-    ngx_pinaud_policy_t  *policy;
+    ngx_pinaud_fact_e        fact;
+    ngx_pinaud_policy_t     *policy;
+    ngx_pinaud_main_conf_t  *pmcf;
 
+    pmcf = ngx_pinaud_main_conf(record);
     policy = record->policy;
+    fact = ngx_pinaud_renew_fact(record);
+
     policy->worked[!record->write] = record->version;
 
-    zone = ngx_pinaud_zone(ngx_pinaud_main_conf(record));
-    fact = record->write ? NGX_PINAUD_FACT_WRITES_WORKED
-                         : NGX_PINAUD_FACT_READS_WORKED;
-    name.data = policy->credential;
-    name.len = policy->credential_len;
-
-    if (ngx_pinaud_zone_fact(zone, &name, fact) < record->version) {
-        ngx_pinaud_zone_learn(zone, &name, fact, record->version);
+    if (ngx_pinaud_policy_fact(pmcf, policy, fact) < record->version) {
+        ngx_pinaud_policy_learn(pmcf, policy, fact, record->version);
     }
 }
 
@@ -55,18 +52,11 @@ ngx_pinaud_renew_worked(ngx_pinaud_record_t *record)
 ngx_uint_t
 ngx_pinaud_renew_unattended(ngx_pinaud_record_t *record)
 {
-    ngx_str_t  name;
-
-    if (record->policy == NULL) {
-        return 0;
-    }
-
-    name.data = record->policy->credential;
-    name.len = record->policy->credential_len;
-
-    return ngx_pinaud_state_unattended(ngx_pinaud_zone_fact(
-                              ngx_pinaud_zone(ngx_pinaud_main_conf(record)),
-                              &name, NGX_PINAUD_FACT_STATE));
+    return record->policy
+           && ngx_pinaud_state_unattended(
+                  ngx_pinaud_policy_fact(ngx_pinaud_main_conf(record),
+                                         record->policy,
+                                         NGX_PINAUD_FACT_STATE));
 }
 
 
@@ -175,22 +165,28 @@ ngx_pinaud_renew_join(ngx_pinaud_record_t *record)
 static ngx_pinaud_how_e
 ngx_pinaud_renew_how(ngx_pinaud_record_t *record)
 {
-    ngx_str_t          name;
-    ngx_pinaud_fact_e  fact;
+    uint64_t  worked;
 
     if (record->verdict == NGX_PINAUD_REFUSED_EXPIRED) {
         return NGX_PINAUD_HOW_EXPIRED;
     }
 
-    fact = record->write ? NGX_PINAUD_FACT_WRITES_WORKED
-                         : NGX_PINAUD_FACT_READS_WORKED;
-    name.data = record->policy->credential;
-    name.len = record->policy->credential_len;
+    worked = ngx_pinaud_policy_fact(ngx_pinaud_main_conf(record),
+                                    record->policy,
+                                    ngx_pinaud_renew_fact(record));
 
-    return ngx_pinaud_zone_fact(ngx_pinaud_zone(ngx_pinaud_main_conf(record)),
-                                &name, fact)
-           >= record->version
-           ? NGX_PINAUD_HOW_WORKED : NGX_PINAUD_HOW_REFUSED;
+    return (worked >= record->version) ? NGX_PINAUD_HOW_WORKED
+                                       : NGX_PINAUD_HOW_REFUSED;
+}
+
+
+/* Which version had another answer than 401 to a request of its kind. */
+
+static ngx_pinaud_fact_e
+ngx_pinaud_renew_fact(ngx_pinaud_record_t *record)
+{
+    return record->write ? NGX_PINAUD_FACT_WRITES_WORKED
+                         : NGX_PINAUD_FACT_READS_WORKED;
 }
 
 
@@ -202,8 +198,7 @@ ngx_pinaud_renew_woken(ngx_pinaud_waiter_t *waiter, ngx_uint_t ready)
     ngx_pinaud_record_t   *record;
     ngx_pinaud_renewal_t  *renewal;
 
-    record = (ngx_pinaud_record_t *)
-                 ((u_char *) waiter - offsetof(ngx_pinaud_record_t, waiter));
+    record = ngx_pinaud_waiter_record(waiter);
     renewal = record->renewal;
 
     if (ngx_pinaud_renewal_newer(renewal, record->version)) {

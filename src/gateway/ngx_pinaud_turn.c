@@ -270,7 +270,7 @@ ngx_pinaud_turn_remember(ngx_pinaud_turn_t *turn, ngx_pinaud_record_t *record)
             wait = ngx_max(wait, limit->reset);
         }
 
-        if (limit->bucket == 'p') {
+        if (limit->bucket == NGX_PINAUD_COOLDOWN) {
 
             /* all gateways come back at this moment: not at once */
 

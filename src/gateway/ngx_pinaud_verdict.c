@@ -109,7 +109,7 @@ ngx_pinaud_verdict_limits(ngx_pinaud_reply_t *reply, u_char *p, u_char *last)
             return NGX_ERROR;
         }
 
-        if (*bucket != 'p') {
+        if (*bucket != NGX_PINAUD_COOLDOWN) {
             reply->buckets |= 1 << (bucket - buckets);
         }
 
@@ -140,7 +140,7 @@ ngx_uint_t
 ngx_pinaud_verdict_buckets(ngx_pinaud_reply_t *reply,
     ngx_pinaud_policy_t *policy, ngx_uint_t i)
 {
-    if (!policy->split) {
+    if (policy->reserved == 0) {
         return reply->buckets;
     }
 

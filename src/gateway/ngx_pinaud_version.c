@@ -72,20 +72,15 @@ void
 ngx_pinaud_version_used(ngx_pinaud_main_conf_t *pmcf,
     ngx_pinaud_policy_t *policy, ngx_pinaud_reply_t *reply)
 {
-    ngx_str_t           name;
-    ngx_pinaud_zone_t  *zone;
-
-    zone = ngx_pinaud_zone(pmcf);
-    name.data = policy->credential;
-    name.len = policy->credential_len;
-
-    ngx_pinaud_zone_learn(zone, &name, NGX_PINAUD_FACT_USED_EXPIRES,
-                          reply->expires);
-    ngx_pinaud_zone_learn(zone, &name, NGX_PINAUD_FACT_USED_AT, reply->now);
+    ngx_pinaud_policy_learn(pmcf, policy, NGX_PINAUD_FACT_USED_EXPIRES,
+                            reply->expires);
+    ngx_pinaud_policy_learn(pmcf, policy, NGX_PINAUD_FACT_USED_AT,
+                            reply->now);
 
     ngx_memory_barrier();
 
-    ngx_pinaud_zone_learn(zone, &name, NGX_PINAUD_FACT_USED, reply->version);
+    ngx_pinaud_policy_learn(pmcf, policy, NGX_PINAUD_FACT_USED,
+                            reply->version);
 }
 
 
