@@ -74,7 +74,10 @@ sub asked {
 
 
 
-sub same_but_id { $_[0] =~ s/[0-9a-f]{32}/ID/gr }
+
+# What tells two answers apart that are the same: ids, and when they came.
+
+sub same_but_id { $_[0] =~ s/[0-9a-f]{32}/ID/gr =~ s/^Date: [^\r\n]*/DATE/mr }
 sub record { 'pinaud:team-key:' . sha256_hex($_[0]) }
 
 
