@@ -37,6 +37,12 @@ static int pinaud_items_same(const pinaud_items_t *items,
 static void pinaud_items_rewrite(pinaud_check_t *check,
     const pinaud_member_t *member, unsigned level,
     const unsigned char *start, const unsigned char *end);
+static unsigned char *pinaud_items_write(pinaud_check_t *check,
+    const pinaud_member_t *member, const unsigned char *start,
+    const unsigned char *end, pinaud_names_t *ids, unsigned char *p);
+static unsigned pinaud_items_met(const pinaud_check_t *check,
+    const pinaud_member_t *member, const pinaud_value_t *value,
+    pinaud_names_t *ids, unsigned *words);
 static unsigned char *pinaud_member_copy(unsigned char *to,
     const unsigned char *from, const unsigned char *end);
 static const char *pinaud_member_type(const pinaud_member_t *member);
@@ -306,23 +312,17 @@ pinaud_items_same(const pinaud_items_t *items, const unsigned char *start,
 
 
 /*
- * Makes one edit of an array whose items are all right: those that are
- * edited, and those that were there before dropped with the comma before
- * them. Where nothing comes of it, there is none.
+ * Makes one edit of an array whose items are all right. Where nothing comes of
+ * it, there is none.
  */
 
 static void
 pinaud_items_rewrite(pinaud_check_t *check, const pinaud_member_t *member,
     unsigned level, const unsigned char *start, const unsigned char *end)
 {
-    size_t                len, count;
-    unsigned              seen, dropped, changed;
-    unsigned char        *text, *p;
-    pinaud_json_t         json;
-    pinaud_names_t        ids;
-    pinaud_value_t        value;
-    pinaud_json_token_e   token;
-    const unsigned char  *from, *last;
+    size_t           len, count;
+    unsigned char   *text, *p;
+    pinaud_names_t   ids;
 
     if (!check->verdict->valid) {
         return;
@@ -347,30 +347,55 @@ pinaud_items_rewrite(pinaud_check_t *check, const pinaud_member_t *member,
                       check->contract->key, p, count);
 
     text = p + pinaud_names_memory(count);
-    p = text;
-    seen = 0;
+    p = pinaud_items_write(check, member, start, end, &ids, text);
+
+    if (p == NULL) {
+        check->free = (unsigned char *) ids.slots;
+        return;
+    }
+
+    /* the ids are done with: what is forwarded moves to their place */
+
+    len = (size_t) (p - text);
+    p = (unsigned char *) ids.slots;
+
+    memmove(p, text, len);
+    check->free = p + len;
+
+    (void) pinaud_check_edit(check, level, member->label, start, end, p, len);
+}
+
+
+/*
+ * Writes the array with its edited items, and without those that were there
+ * before, each dropped with the comma before it. Returns the end; NULL: it is
+ * as it came.
+ */
+
+static unsigned char *
+pinaud_items_write(pinaud_check_t *check, const pinaud_member_t *member,
+    const unsigned char *start, const unsigned char *end,
+    pinaud_names_t *ids, unsigned char *p)
+{
+    unsigned              changed, dropped, words;
+    pinaud_json_t         json;
+    pinaud_value_t        value;
+    pinaud_json_token_e   token;
+    const unsigned char  *from, *last;
+
+    words = 0;
     changed = 0;
     from = start;
     last = start;
 
-    pinaud_json_init(&json, start, len);
+    pinaud_json_init(&json, start, (size_t) (end - start));
     (void) pinaud_json_next(&json);
 
     while ((token = pinaud_json_next(&json)) != PINAUD_JSON_ARRAY_END) {
 
         (void) pinaud_value_read(check, &json, token, member, &value);
 
-        if (member->form == PINAUD_FORM_ID) {
-            dropped = (unsigned) pinaud_names_add(&ids, 0,
-                             (size_t) (value.inner - check->json.start));
-
-        } else if (member->form == PINAUD_FORM_WORD) {
-            dropped = seen >> value.word & 1;
-            seen |= 1u << value.word;
-
-        } else {
-            dropped = 0;
-        }
+        dropped = pinaud_items_met(check, member, &value, ids, &words);
 
         if (dropped) {
             p = pinaud_member_copy(p, from, last);
@@ -386,22 +411,33 @@ pinaud_items_rewrite(pinaud_check_t *check, const pinaud_member_t *member,
         last = value.end;
     }
 
-    if (!changed) {
-        check->free = (unsigned char *) ids.slots;
-        return;
+    return changed ? pinaud_member_copy(p, from, end) : NULL;
+}
+
+
+/* Whether an item was there before: ids as texts, words as bits. */
+
+static unsigned
+pinaud_items_met(const pinaud_check_t *check, const pinaud_member_t *member,
+    const pinaud_value_t *value, pinaud_names_t *ids, unsigned *words)
+{
+    unsigned  met;
+
+    switch (member->form) {
+
+    case PINAUD_FORM_ID:
+        return (unsigned) pinaud_names_add(ids, 0,
+                              (size_t) (value->inner - check->json.start));
+
+    case PINAUD_FORM_WORD:
+        met = *words >> value->word & 1;
+        *words |= 1u << value->word;
+
+        return met;
+
+    default:
+        return 0;
     }
-
-    p = pinaud_member_copy(p, from, end);
-
-    /* the ids are done with: what is forwarded moves to their place */
-
-    len = (size_t) (p - text);
-    p = (unsigned char *) ids.slots;
-
-    memmove(p, text, len);
-    check->free = p + len;
-
-    (void) pinaud_check_edit(check, level, member->label, start, end, p, len);
 }
 
 

@@ -6,14 +6,13 @@
 
 #include <string.h>
 #include <strings.h>
+#include "pinaud_contract.h"
 #include "pinaud_path.h"
 
 
 /* The segments that matter: v5, ad_accounts, an id, audiences, a name. */
 
 #define PINAUD_PATH_SEGMENTS  5
-
-#define PINAUD_PATH_ID        18
 
 typedef struct {
     const unsigned char  *start;
@@ -323,7 +322,7 @@ pinaud_path_digits(const pinaud_segment_t *segment)
 {
     const unsigned char  *p;
 
-    if (segment->end - segment->start > PINAUD_PATH_ID) {
+    if (segment->end - segment->start > PINAUD_ACCOUNT_ID) {
         return 0;
     }
 

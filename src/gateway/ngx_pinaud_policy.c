@@ -8,6 +8,14 @@
 
 
 #include "ngx_pinaud.h"
+#include "pinaud_contract.h"
+
+
+/* what the path may tell has to fit into what is kept of it */
+
+#if (PINAUD_ACCOUNT_ID > PINAUD_ACCOUNT_MAX)
+#error "an account's id of the path does not fit into a policy"
+#endif
 
 
 ngx_pinaud_policy_t *
