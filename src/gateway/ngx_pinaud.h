@@ -381,6 +381,19 @@ struct ngx_pinaud_record_s {
 extern ngx_module_t  ngx_pinaud_module;
 
 
+/* worker: what it has for itself */
+
+/*
+ * Makes pmcf->worker, and begins to connect to Redis; to be called in a worker
+ * once. NGX_ERROR: no memory, or libcrypto failed, which is told.
+ */
+ngx_int_t ngx_pinaud_worker_create(ngx_cycle_t *cycle,
+    ngx_pinaud_main_conf_t *pmcf);
+
+/* At the worker's exit; of one that was made whole. */
+void ngx_pinaud_worker_destroy(ngx_pinaud_worker_t *worker);
+
+
 /* request: the life of a request */
 
 /* The handler of the PRECONTENT phase. */
@@ -444,12 +457,12 @@ ngx_int_t ngx_pinaud_match_fields(ngx_pinaud_record_t *record);
 
 /*
  * Checks a create's body. NGX_OK: record->body is what is to be forwarded.
- * NGX_DECLINED: the verdict, which lives in the request's pool, has errors;
- * record->body is as it came. NGX_ERROR: no memory, or the body's temporary
+ * NGX_DECLINED: it has errors, by the verdict that is told, in the request's
+ * pool; record->body is as it came. NGX_ERROR: no memory, or the body's temporary
  * file can't be read.
  */
 ngx_int_t ngx_pinaud_body_check(ngx_pinaud_record_t *record,
-    pinaud_audience_verdict_t **verdict);
+    pinaud_audience_verdict_t **told);
 
 /* Makes record->body what proxy_pass sends; empty: none. */
 ngx_int_t ngx_pinaud_body_replace(ngx_pinaud_record_t *record);

@@ -13,6 +13,7 @@
 #define NGX_PINAUD_TRIES  3                /* late or moved, then again */
 
 
+static ngx_int_t ngx_pinaud_admission_policy(ngx_pinaud_record_t *record);
 static void ngx_pinaud_admission_woken(ngx_pinaud_waiter_t *waiter,
     ngx_uint_t ready);
 
@@ -20,9 +21,8 @@ static void ngx_pinaud_admission_woken(ngx_pinaud_waiter_t *waiter,
 ngx_int_t
 ngx_pinaud_admission_ask(ngx_pinaud_record_t *record)
 {
-    ngx_int_t             rc;
-    ngx_pinaud_worker_t  *worker;
-    ngx_pinaud_policy_t  *policy;
+    ngx_int_t            rc;
+    ngx_pinaud_redis_t  *redis;
 
     if (record->team_key.len) {
 
@@ -40,14 +40,13 @@ ngx_pinaud_admission_ask(ngx_pinaud_record_t *record)
         }
     }
 
-    worker = ngx_pinaud_main_conf(record)->worker;
+    redis = ngx_pinaud_main_conf(record)->worker->redis;
 
-    if (ngx_pinaud_redis_state(worker->redis) != NGX_PINAUD_REDIS_READY) {
+    if (ngx_pinaud_redis_state(redis) != NGX_PINAUD_REDIS_READY) {
 
         record->waiter.handler = ngx_pinaud_admission_woken;
 
-        rc = ngx_pinaud_redis_wait(worker->redis, &record->waiter);
-        if (rc != NGX_OK) {
+        if (ngx_pinaud_redis_wait(redis, &record->waiter) != NGX_OK) {
             return ngx_pinaud_admission_store_down(record, "unreachable");
         }
 
@@ -56,12 +55,46 @@ ngx_pinaud_admission_ask(ngx_pinaud_record_t *record)
         return NGX_AGAIN;
     }
 
+    rc = ngx_pinaud_admission_policy(record);
+
+    if (rc == NGX_OK) {
+        rc = ngx_pinaud_turn_take(record);
+    }
+
+    if (rc != NGX_OK) {
+        return (rc == NGX_AGAIN) ? NGX_AGAIN : NGX_OK;
+    }
+
+    if (ngx_pinaud_ask_join(record) != NGX_OK) {
+        return ngx_pinaud_admission_store_down(record, "memory");
+    }
+
+    record->tries++;
+
+    return NGX_AGAIN;
+}
+
+
+/*
+ * NGX_OK: record->policy lets the team ask. NGX_AGAIN: it is being read.
+ * NGX_DECLINED: it does not, or can't be had, and the verdict is there.
+ */
+
+static ngx_int_t
+ngx_pinaud_admission_policy(ngx_pinaud_record_t *record)
+{
+    ngx_pinaud_policy_t  *policy;
+    ngx_pinaud_worker_t  *worker;
+
+    worker = ngx_pinaud_main_conf(record)->worker;
+
     if (record->policy == NULL) {
         record->policy = ngx_pinaud_policy_get(worker->policies,
                                                &record->account,
                                                &record->team);
         if (record->policy == NULL) {
-            return ngx_pinaud_admission_store_down(record, "memory");
+            (void) ngx_pinaud_admission_store_down(record, "memory");
+            return NGX_DECLINED;
         }
     }
 
@@ -73,7 +106,8 @@ ngx_pinaud_admission_ask(ngx_pinaud_record_t *record)
 
         if (ngx_pinaud_policy_ask(policy, worker->redis) != NGX_OK) {
             ngx_pinaud_policy_release(policy);
-            return ngx_pinaud_admission_store_down(record, "overload");
+            (void) ngx_pinaud_admission_store_down(record, "overload");
+            return NGX_DECLINED;
         }
 
         record->waiter.handler = ngx_pinaud_admission_woken;
@@ -88,7 +122,8 @@ ngx_pinaud_admission_ask(ngx_pinaud_record_t *record)
     }
 
     if (policy->cached.unreadable) {
-        return ngx_pinaud_admission_store_down(record, "policy");
+        (void) ngx_pinaud_admission_store_down(record, "policy");
+        return NGX_DECLINED;
     }
 
     if (!policy->allowed) {
@@ -97,22 +132,10 @@ ngx_pinaud_admission_ask(ngx_pinaud_record_t *record)
         record->verdict = NGX_PINAUD_REFUSED_FORBIDDEN;
         record->answered = 1;
 
-        return NGX_OK;
+        return NGX_DECLINED;
     }
 
-    rc = ngx_pinaud_turn_take(record);
-
-    if (rc != NGX_OK) {
-        return (rc == NGX_AGAIN) ? NGX_AGAIN : NGX_OK;
-    }
-
-    if (ngx_pinaud_ask_join(record) != NGX_OK) {
-        return ngx_pinaud_admission_store_down(record, "memory");
-    }
-
-    record->tries++;
-
-    return NGX_AGAIN;
+    return NGX_OK;
 }
 
 

@@ -15,31 +15,31 @@
 
 static ngx_int_t ngx_pinaud_body_collect(ngx_http_request_t *r,
     ngx_str_t *body);
+static void ngx_pinaud_body_contract(ngx_pinaud_record_t *record,
+    pinaud_audience_contract_t *contract);
+static ngx_int_t ngx_pinaud_body_edit(ngx_pinaud_record_t *record,
+    pinaud_audience_verdict_t *verdict);
 static ngx_int_t ngx_pinaud_body_edits(ngx_pinaud_record_t *record,
     pinaud_audience_verdict_t *verdict);
 
 
 ngx_int_t
 ngx_pinaud_body_check(ngx_pinaud_record_t *record,
-    pinaud_audience_verdict_t **result)
+    pinaud_audience_verdict_t **told)
 {
     void                        *scratch;
     size_t                       len;
-    ngx_str_t                    body;
+    ngx_str_t                   *body;
     ngx_http_request_t          *r;
-    ngx_pinaud_zone_t           *zone;
-    ngx_pinaud_loc_conf_t       *plcf;
     ngx_pinaud_main_conf_t      *pmcf;
     pinaud_audience_verdict_t   *verdict;
     pinaud_audience_contract_t   contract;
 
     r = record->request;
+    body = &record->body;
+    pmcf = ngx_pinaud_main_conf(record);
 
-    plcf = ngx_http_get_module_loc_conf(r, ngx_pinaud_module);
-    pmcf = ngx_http_get_module_main_conf(r, ngx_pinaud_module);
-    zone = ngx_pinaud_zone(pmcf);
-
-    if (ngx_pinaud_body_collect(r, &body) != NGX_OK) {
+    if (ngx_pinaud_body_collect(r, body) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -48,7 +48,7 @@ ngx_pinaud_body_check(ngx_pinaud_record_t *record,
         return NGX_ERROR;
     }
 
-    len = pinaud_audience_scratch(body.len);
+    len = pinaud_audience_scratch(body->len);
 
     /* the worker's own is enough for most; the verdict is used up by then */
 
@@ -61,54 +61,85 @@ ngx_pinaud_body_check(ngx_pinaud_record_t *record,
         }
     }
 
-    contract.operation = (record->operation == NGX_PINAUD_CREATE)
-                         ? PINAUD_CREATE : PINAUD_CREATE_CUSTOM;
-    contract.lenient = (plcf->normalize == NGX_PINAUD_NORMALIZE_LENIENT);
-    contract.forward_unknown =
-                         (plcf->unknown_members == NGX_PINAUD_UNKNOWN_FORWARD);
-    contract.account = record->account.data;
-    contract.account_len = record->account.len;
-    contract.key[0] = pmcf->worker->key[0];
-    contract.key[1] = pmcf->worker->key[1];
+    ngx_pinaud_body_contract(record, &contract);
 
-    pinaud_audience_check(&contract, body.data, body.len, scratch, len,
+    pinaud_audience_check(&contract, body->data, body->len, scratch, len,
                           verdict);
 
     record->type = verdict->type;
     record->nerrors = verdict->nerrors + verdict->omitted;
-    record->body = body;
 
     if (!verdict->valid) {
 
         /* its pointers are in the scratch memory, which stays until then */
 
-        ngx_pinaud_zone_errors(zone, verdict);
-        *result = verdict;
+        ngx_pinaud_zone_errors(ngx_pinaud_zone(pmcf), verdict);
+        *told = verdict;
 
         return NGX_DECLINED;
     }
 
-    if (verdict->nedits && !record->report) {
-
-        ngx_pinaud_zone_edits(zone, verdict);
-
-        if (ngx_pinaud_body_edits(record, verdict) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        record->body.len = verdict->forwarded_len;
-        record->body.data = ngx_pnalloc(r->pool, verdict->forwarded_len);
-        if (record->body.data == NULL) {
-            return NGX_ERROR;
-        }
-
-        (void) pinaud_audience_write(verdict, body.data, body.len,
-                                     record->body.data);
+    if (verdict->nedits && !record->report
+        && ngx_pinaud_body_edit(record, verdict) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     if (scratch != pmcf->worker->scratch) {
         (void) ngx_pfree(r->pool, scratch);
     }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_pinaud_body_contract(ngx_pinaud_record_t *record,
+    pinaud_audience_contract_t *contract)
+{
+    ngx_pinaud_worker_t    *worker;
+    ngx_pinaud_loc_conf_t  *plcf;
+
+    plcf = ngx_http_get_module_loc_conf(record->request, ngx_pinaud_module);
+    worker = ngx_pinaud_main_conf(record)->worker;
+
+    contract->operation = (record->operation == NGX_PINAUD_CREATE)
+                          ? PINAUD_CREATE : PINAUD_CREATE_CUSTOM;
+    contract->lenient = (plcf->normalize == NGX_PINAUD_NORMALIZE_LENIENT);
+    contract->forward_unknown =
+                         (plcf->unknown_members == NGX_PINAUD_UNKNOWN_FORWARD);
+    contract->account = record->account.data;
+    contract->account_len = record->account.len;
+    contract->key[0] = worker->key[0];
+    contract->key[1] = worker->key[1];
+}
+
+
+/* Makes record->body what is forwarded in place of what came. */
+
+static ngx_int_t
+ngx_pinaud_body_edit(ngx_pinaud_record_t *record,
+    pinaud_audience_verdict_t *verdict)
+{
+    u_char  *p;
+
+    ngx_pinaud_zone_edits(ngx_pinaud_zone(ngx_pinaud_main_conf(record)),
+                          verdict);
+
+    if (ngx_pinaud_body_edits(record, verdict) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_pnalloc(record->request->pool, verdict->forwarded_len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) pinaud_audience_write(verdict, record->body.data, record->body.len,
+                                 p);
+
+    record->body.data = p;
+    record->body.len = verdict->forwarded_len;
 
     return NGX_OK;
 }

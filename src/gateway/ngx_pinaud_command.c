@@ -12,6 +12,8 @@
 #define NGX_PINAUD_ADMIT_ARGS  (3 + NGX_PINAUD_KEYS + 7)
 
 
+static size_t ngx_pinaud_command_place(const size_t *lens, ngx_uint_t argc,
+    ngx_uint_t n);
 static size_t ngx_pinaud_command_digits(size_t n);
 
 
@@ -31,8 +33,8 @@ ngx_pinaud_command_admit(ngx_pinaud_policy_t *policy, ngx_pinaud_mode_e mode,
 {
     int          n;
     char         keys[NGX_PINAUD_KEYS][PINAUD_KEY_MAX], nkeys[2], *text;
-    size_t       lens[NGX_PINAUD_ADMIT_ARGS], at;
-    ngx_uint_t   argc, deadline, count, i, k;
+    size_t       lens[NGX_PINAUD_ADMIT_ARGS];
+    ngx_uint_t   argc, deadline, id, count, i, k;
     const char  *args[NGX_PINAUD_ADMIT_ARGS];
 
     args[0] = whole ? "EVAL" : "EVALSHA";
@@ -58,6 +60,8 @@ ngx_pinaud_command_admit(ngx_pinaud_policy_t *policy, ngx_pinaud_mode_e mode,
     deadline = argc;
     args[argc] = "0000000000000";
     lens[argc++] = NGX_PINAUD_DEADLINE_LEN;
+
+    id = argc;
     args[argc] = "00000000000000000000000000000000";
     lens[argc++] = NGX_PINAUD_ID_LEN;
 
@@ -83,31 +87,33 @@ ngx_pinaud_command_admit(ngx_pinaud_policy_t *policy, ngx_pinaud_mode_e mode,
     if (command->data) {
         ngx_memcpy(command->data, text, n);
         command->len = n;
+        command->deadline = ngx_pinaud_command_place(lens, argc, deadline);
+        command->id = ngx_pinaud_command_place(lens, argc, id);
+        command->count = ngx_pinaud_command_place(lens, argc, count);
     }
 
     redisFreeCommand(text);
 
-    /* where these arguments are: behind "*N", and each with "$LEN" */
+    return command->data ? NGX_OK : NGX_ERROR;
+}
+
+
+/* Where the n-th argument is: behind "*ARGC", each behind its "$LEN". */
+
+static size_t
+ngx_pinaud_command_place(const size_t *lens, ngx_uint_t argc, ngx_uint_t n)
+{
+    size_t      at;
+    ngx_uint_t  i;
 
     at = sizeof("*" CRLF) - 1 + ngx_pinaud_command_digits(argc);
 
-    for (i = 0; i < argc; i++) {
-        at += sizeof("$" CRLF) - 1 + ngx_pinaud_command_digits(lens[i]);
-
-        if (i == deadline) {
-            command->deadline = at;
-
-        } else if (i == deadline + 1) {
-            command->id = at;
-
-        } else if (i == count) {
-            command->count = at;
-        }
-
-        at += lens[i] + sizeof(CRLF) - 1;
+    for (i = 0; i < n; i++) {
+        at += sizeof("$" CRLF CRLF) - 1 + ngx_pinaud_command_digits(lens[i])
+              + lens[i];
     }
 
-    return command->data ? NGX_OK : NGX_ERROR;
+    return at + sizeof("$" CRLF) - 1 + ngx_pinaud_command_digits(lens[n]);
 }
 
 
@@ -160,5 +166,5 @@ ngx_pinaud_command_keys(ngx_pinaud_policy_t *policy, ngx_pinaud_mode_e mode,
                                 account_len);
     lens[10] = pinaud_key_cooldown(keys[10], credential, len);
 
-    return 11;
+    return NGX_PINAUD_KEYS;
 }

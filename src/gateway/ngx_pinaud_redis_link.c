@@ -16,6 +16,7 @@ static void ngx_pinaud_link_begin(ngx_pinaud_link_t *link);
 static void ngx_pinaud_link_connected(ngx_event_t *wev);
 static void ngx_pinaud_link_next(ngx_pinaud_link_t *link);
 static void ngx_pinaud_link_disconnect(ngx_pinaud_link_t *link);
+static void ngx_pinaud_link_release(ngx_pinaud_link_t *link);
 static void ngx_pinaud_link_reconnect(ngx_event_t *ev);
 
 
@@ -475,15 +476,44 @@ ngx_pinaud_link_next(ngx_pinaud_link_t *link)
 static void
 ngx_pinaud_link_disconnect(ngx_pinaud_link_t *link)
 {
-    ngx_pool_t         *pool;
     ngx_queue_t         calls, *q;
-    ngx_connection_t   *c;
     ngx_pinaud_call_t  *call;
 
     link->state = NGX_PINAUD_REDIS_DOWN;
     link->locating = 0;
     link->greetings = 0;
     link->ncalls = 0;
+
+    ngx_pinaud_link_release(link);
+
+    ngx_queue_init(&calls);
+
+    if (!ngx_queue_empty(&link->calls)) {
+        ngx_queue_add(&calls, &link->calls);
+        ngx_queue_init(&link->calls);
+    }
+
+    /* first, since what a call's handler makes wait is not for this one */
+
+    ngx_pinaud_waiters_tell(&link->waiters, 0);
+
+    while (!ngx_queue_empty(&calls)) {
+        q = ngx_queue_head(&calls);
+        ngx_queue_remove(q);
+
+        call = ngx_queue_data(q, ngx_pinaud_call_t, queue);
+        call->handler(call, NULL);
+    }
+}
+
+
+/* What an attempt to connect, or a connection, has. */
+
+static void
+ngx_pinaud_link_release(ngx_pinaud_link_t *link)
+{
+    ngx_pool_t        *pool;
+    ngx_connection_t  *c;
 
     if (link->reconnect.timer_set) {
         ngx_del_timer(&link->reconnect);
@@ -523,24 +553,6 @@ ngx_pinaud_link_disconnect(ngx_pinaud_link_t *link)
         link->out_pos = NULL;
         link->out_last = NULL;
         link->out_end = NULL;
-    }
-
-    ngx_queue_init(&calls);
-    if (!ngx_queue_empty(&link->calls)) {
-        ngx_queue_add(&calls, &link->calls);
-        ngx_queue_init(&link->calls);
-    }
-
-    /* first, since what a call's handler makes wait is not for this one */
-
-    ngx_pinaud_waiters_tell(&link->waiters, 0);
-
-    while (!ngx_queue_empty(&calls)) {
-        q = ngx_queue_head(&calls);
-        ngx_queue_remove(q);
-
-        call = ngx_queue_data(q, ngx_pinaud_call_t, queue);
-        call->handler(call, NULL);
     }
 }
 
