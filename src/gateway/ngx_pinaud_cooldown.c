@@ -224,14 +224,8 @@ void
 ngx_pinaud_cooldown_known(ngx_pinaud_main_conf_t *pmcf,
     ngx_pinaud_policy_t *policy, time_t left)
 {
-    ngx_str_t  name;
-
-    name.data = policy->credential;
-    name.len = policy->credential_len;
-
-    ngx_pinaud_zone_learn(ngx_pinaud_zone(pmcf), &name,
-                          NGX_PINAUD_FACT_COOLDOWN,
-                          left ? ngx_time() + left : 0);
+    ngx_pinaud_policy_learn(pmcf, policy, NGX_PINAUD_FACT_COOLDOWN,
+                            left ? ngx_time() + left : 0);
 }
 
 
@@ -239,14 +233,9 @@ time_t
 ngx_pinaud_cooldown_left(ngx_pinaud_main_conf_t *pmcf,
     ngx_pinaud_policy_t *policy)
 {
-    time_t     ends;
-    ngx_str_t  name;
+    time_t  ends;
 
-    name.data = policy->credential;
-    name.len = policy->credential_len;
-
-    ends = ngx_pinaud_zone_fact(ngx_pinaud_zone(pmcf), &name,
-                                NGX_PINAUD_FACT_COOLDOWN);
+    ends = ngx_pinaud_policy_fact(pmcf, policy, NGX_PINAUD_FACT_COOLDOWN);
 
     return (ends > ngx_time()) ? ends - ngx_time() : 0;
 }
