@@ -195,6 +195,31 @@ is $fleet->record('early')->{version}, 43, 'SIGTERM: the call was ended';
 ok $fleet->works('early'), 'SIGTERM: its token works';
 note_events({ log => [$agent->log] });
 
+# so does what else is sent to end it
+
+for my $signal (qw(HUP QUIT INT)) {
+    my $next = $fleet->record('early')->{version} + 1;
+
+    $agent = $fleet->agent('service');
+    ok $agent->wait('started'), "SIG$signal: an agent";
+    $sim->fault(kind => 'delay', seconds => 0.7, path => 'oauth');
+    $redis->cmd('HSET', 'pinaud:wanted', 'early', $next - 1 . ' worked');
+    ok $agent->wait('refreshes', 8), "SIG$signal: calls";
+    kill $signal, $agent->pid;
+    is $agent->exit, 0, "SIG$signal: exit code";
+    is $fleet->record('early')->{version}, $next, "SIG$signal: the call was ended";
+}
+
+$agent = do {
+    local $SIG{HUP} = 'IGNORE';
+    $fleet->agent('service');
+};
+ok $agent->wait('started'), 'SIGHUP that is ignored: an agent';
+kill 'HUP', $agent->pid;
+is $ctl->run(qw(credential refresh early))->{exit}, 0,
+    'SIGHUP that is ignored: it goes on';
+is $agent->stop, 0, 'SIGHUP that is ignored: and ends';
+
 is $ctl->run(qw(credential refresh early --wait 300ms))->{err},
     "pinaudctl: credential early: no agent has tried. Does one run? "
     . "\"pinaudctl agent\", or once: \"pinaudctl agent --once\"\n",

@@ -172,14 +172,31 @@ ctl_agent_journal(ctl_agent_t *agent)
 }
 
 
+/*
+ * All that are sent to end a process: a terminal that is closed would else cost
+ * the answer to a call, unless somebody has it ignored.
+ */
+
 static int
 ctl_agent_signals(ctl_agent_t *agent)
 {
-    sigset_t  set;
+    unsigned          i;
+    sigset_t          set;
+    struct sigaction  was;
+
+    static const int  signals[] = { SIGHUP, SIGQUIT };
 
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+
+    for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+        if (sigaction(signals[i], NULL, &was) == 0
+            && was.sa_handler != SIG_IGN)
+        {
+            sigaddset(&set, signals[i]);
+        }
+    }
 
     if (sigprocmask(SIG_BLOCK, &set, NULL) == 0) {
         agent->signals = signalfd(-1, &set, SFD_CLOEXEC|SFD_NONBLOCK);

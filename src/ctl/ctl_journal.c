@@ -75,7 +75,8 @@ ctl_journal_lock(ctl_journal_t *journal, char *error)
     }
 
     journal->lock = openat(journal->fd, "lock",
-                           O_RDONLY|O_CREAT|O_CLOEXEC|O_NOFOLLOW, 0600);
+                           O_RDONLY|O_CREAT|O_CLOEXEC|O_NOFOLLOW|O_NONBLOCK,
+                           0600);
 
     if (journal->lock == -1) {
         return ctl_journal_failed(journal, "lock", strerror(errno), error);
