@@ -86,7 +86,11 @@ my ($expires) = grep { $_->{event} eq 'expires' } @{ $r->{log} };
 is $told->{credential}, 'bare', 'once: one that can\'t be refreshed is told';
 is_deeply [@$expires{qw(credential token days_left alarm cure)}],
     ['bare', 'access', 3, JSON::PP::true,
-        'pinaudctl credential authorize bare'], 'once: that it expires, too';
+        'pinaudctl credential authorize bare --client-id ID --client-secret-file FILE'],
+    'once: that it expires, too';
+is $told->{cure}, $expires->{cure}, 'once: and what to type';
+like $ctl->run(qw(credential refresh bare))->{err}, qr/"\Q$expires->{cure}\E" gets one$/,
+    'credential refresh tells the same';
 
 $ctl->must(qw(credential delete bare));
 is $fleet->once('a')->{exit}, 0, 'once more';
@@ -403,9 +407,34 @@ $r = $fleet->once('a');
 is_deeply [@$expires{qw(token days_left alarm)}], ['refresh', 10, undef],
     'a refresh token has ten days left';
 
+# so is an access token, with the time when it is renewed
+
+$redis->cmd('HSET', 'pinaud:credential:{due}', 'expires',
+    $redis->cmd('TIME')->[0] + 13 * 86400 + 100);
+$redis->cmd('HDEL', 'pinaud:secret:{due}', 'refreshed');
+$r = $fleet->once('a');
+($expires) = grep { $_->{event} eq 'expires' && $_->{token} eq 'access' }
+    @{ $r->{log} };
+is_deeply [@$expires{qw(credential days_left alarm cure)}],
+    ['due', 13, undef, undef], 'an access token has thirteen days left';
+like $expires->{refreshed_after}, qr/^20\d\d-\d\d-\d\dT/, 'and when it is renewed';
+is $r->{exit}, 0, 'which needs no person';
+
+# it is an alarm where nobody manages to renew it, even if it was told before
+
+my $warns = $fleet->agent('warns');
+ok $warns->wait('expires', 8, sub { $_[0]{token} eq 'access' }), 'it is told';
+$redis->cmd('HSET', 'pinaud:secret:{due}', 'failures', 10);
+ok $warns->wait('expires', 12, sub { $_[0]{token} eq 'access' && $_[0]{alarm} }),
+    'and told again as an alarm';
+is $warns->stop, 0, 'the agent ends';
+is scalar(grep { $_->{token} eq 'access' } $warns->log('expires')), 2,
+    'each once';
+
 # and an access token that nobody manages to renew
 
-$redis->cmd('HSET', 'pinaud:secret:{due}', 'failures', 10);
+$redis->cmd('HSET', 'pinaud:credential:{due}', 'expires',
+    $redis->cmd('TIME')->[0] + 2592000);
 $r = $fleet->once('a');
 ($expires) = grep { $_->{event} eq 'expires' && $_->{token} eq 'access' }
     @{ $r->{log} };

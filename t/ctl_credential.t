@@ -200,7 +200,7 @@ is_deeply { %{ $r->{json} }, expires => 0, expires_in => 0 }, {
     cooldown => undef, cooldown_all => undef,
 }, 'show --json: all of it';
 
-$r = done($ctl, 0, qr/^CREDENTIAL +TIER +LIMIT .*\nmain +standard .* ready\nt1 .* no token\n/,
+$r = done($ctl, 0, qr/^CREDENTIAL +TIER +LIMIT .*\nmain +standard .* ready\nt1 .* no token\n(?s:.*)\nt1: pinaudctl credential authorize t1\n/,
     '', 'list', qw(credential list));
 $r = done($ctl, 0, qr/./, '', 'list --json', qw(credential list --json));
 is join(' ', map { $_->{credential} } @{ $r->{json} }), 'main t1 t2 t3',
@@ -228,11 +228,11 @@ done($ctl, 0, qr/state +expired\nto do +pinaudctl credential authorize main\n(?s
 $redis->cmd('HSET', 'pinaud:credential:{main}', 'expires', 0);
 $redis->cmd('HSET', 'pinaud:credential:{t1}', 'version', 2, 'token',
     record('main')->{token});
-done($ctl, 0, qr/state +does not open\nto do +pinaudctl credential authorize t1 \(the token is/, '',
+done($ctl, 0, qr/state +does not open\nto do +pinaudctl credential authorize t1 --client-id ID --client-secret-file FILE \(the token is/, '',
     'show: the token of another record', qw(credential show t1));
 
 $redis->cmd('HSET', 'pinaud:credential:{t1}', 'token', 'x');
-done($ctl, 0, qr/state +damaged\nto do +pinaudctl credential authorize t1\n/, '', 'show: no sealed token',
+done($ctl, 0, qr/state +damaged\nto do +pinaudctl credential authorize t1 --client-id ID --client-secret-file FILE\n/, '', 'show: no sealed token',
     qw(credential show t1));
 
 my $other = $ctl->file('other.key', $ctl->run(qw(seal-key generate))->{out});

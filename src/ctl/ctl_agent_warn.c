@@ -7,6 +7,7 @@
 
 
 #include "ctl_agent.h"
+#include "ctl_credential.h"
 
 
 #define CTL_WARN_DAYS      14          /* before something expires */
@@ -14,20 +15,20 @@
 #define CTL_WARN_DAY       86400
 
 
-static void ctl_warn_expiry(ctl_agent_t *agent, ctl_agent_credential_t *one,
-    const char *token, uint64_t expires, int helpless, int alarm,
-    uint64_t *told);
+static void ctl_warn_access(ctl_agent_t *agent, ctl_agent_credential_t *one,
+    const ctl_look_t *look, const char *cure);
+static json_t *ctl_warn_expiry(ctl_agent_t *agent, const char *token,
+    uint64_t expires, const char *cure, int alarm, uint64_t *told);
 static void ctl_warn_attempt(ctl_agent_t *agent, ctl_agent_credential_t *one,
     const ctl_attempt_t *attempt);
 
-
-/* What a person has to do in time. */
 
 void
 ctl_agent_warn(ctl_agent_t *agent, ctl_agent_credential_t *one,
     const ctl_look_t *look)
 {
-    int                      helpless;
+    json_t                  *fields;
+    const char              *cure;
     const ctl_secret_t      *secret;
     const ctl_credential_t  *record;
 
@@ -38,27 +39,27 @@ ctl_agent_warn(ctl_agent_t *agent, ctl_agent_credential_t *one,
         return;
     }
 
-    helpless = (!look->due.usable || look->due.unauthorized);
+    cure = (look->due.usable && !look->due.unauthorized)
+           ? NULL : ctl_authorize_command(agent->ctl, one->name, secret);
 
     if (!look->due.usable && !one->unusable_told) {
         ctl_agent_log(agent, "not refreshed", one->name,
-                      json_pack("{s:s}", "message", secret->refresh
+                      json_pack("{s:s, s:s}", "message", secret->refresh
                                 ? "it has no client id and secret"
-                                : "it has no refresh token"));
+                                : "it has no refresh token", "cure", cure));
     }
 
     one->unusable_told = !look->due.usable;
 
-    /* days left are no reason: that is when it is refreshed */
-
-    if (helpless || secret->failures >= CTL_WARN_FAILURES) {
-        ctl_warn_expiry(agent, one, "access", record->expires, helpless, 1,
-                        &one->told_access);
-    }
+    ctl_warn_access(agent, one, look, cure);
 
     if (secret->refresh) {
-        ctl_warn_expiry(agent, one, "refresh", secret->refresh_expires,
-                        helpless, helpless, &one->told_refresh);
+        fields = ctl_warn_expiry(agent, "refresh", secret->refresh_expires,
+                                 cure, cure != NULL, &one->told_refresh);
+
+        if (fields != NULL) {
+            ctl_agent_log(agent, "expires", one->name, fields);
+        }
     }
 
     if (look->due.attempt != NULL && !look->due.own) {
@@ -67,43 +68,78 @@ ctl_agent_warn(ctl_agent_t *agent, ctl_agent_credential_t *one,
 }
 
 
-/* Once a day, in the last two weeks. */
+/* One that is being renewed is no matter; else it is told when it will be. */
 
 static void
-ctl_warn_expiry(ctl_agent_t *agent, ctl_agent_credential_t *one,
-    const char *token, uint64_t expires, int helpless, int alarm,
-    uint64_t *told)
+ctl_warn_access(ctl_agent_t *agent, ctl_agent_credential_t *one,
+    const ctl_look_t *look, const char *cure)
 {
-    json_t   *fields;
-    int64_t   left;
-    uint64_t  now;
+    int      alarm;
+    json_t  *fields;
 
-    now = agent->now / 1000;
+    alarm = (cure != NULL || look->secret.failures >= CTL_WARN_FAILURES);
 
-    if (expires == 0 || expires > now + CTL_WARN_DAYS * CTL_WARN_DAY
-        || *told == now / CTL_WARN_DAY)
+    if (!alarm
+        && (look->due.attempt != NULL || ctl_due(&look->due) != CTL_DUE_NOT))
     {
         return;
     }
 
-    *told = now / CTL_WARN_DAY;
+    fields = ctl_warn_expiry(agent, "access", look->record.expires, cure,
+                             alarm, &one->told_access);
+
+    if (fields == NULL) {
+        return;
+    }
+
+    if (!alarm) {
+        json_object_set_new(fields, "refreshed_after",
+                            json_string(ctl_time(agent->ctl,
+                                                 ctl_due_at(&look->due))));
+    }
+
+    ctl_agent_log(agent, "expires", one->name, fields);
+}
+
+
+/*
+ * In the last two weeks, once a day, and once more where it becomes an alarm;
+ * else NULL.
+ */
+
+static json_t *
+ctl_warn_expiry(ctl_agent_t *agent, const char *token, uint64_t expires,
+    const char *cure, int alarm, uint64_t *told)
+{
+    json_t   *fields;
+    int64_t   left;
+    uint64_t  now, today;
+
+    now = agent->now / 1000;
+    today = now / CTL_WARN_DAY * 2 + (alarm != 0);
+
+    if (expires == 0 || expires > now + CTL_WARN_DAYS * CTL_WARN_DAY
+        || *told == today || *told == (today | 1))
+    {
+        return NULL;
+    }
+
+    *told = today;
     left = ((int64_t) expires - (int64_t) now) / CTL_WARN_DAY;
 
     fields = json_pack("{s:s, s:s, s:I}", "token", token, "expires",
                        ctl_time(agent->ctl, expires), "days_left",
                        (json_int_t) left);
 
-    if (helpless) {
-        json_object_set_new(fields, "cure",
-                            json_sprintf("pinaudctl credential authorize %s",
-                                         one->name));
+    if (cure != NULL) {
+        json_object_set_new(fields, "cure", json_string(cure));
     }
 
     if (alarm) {
         json_object_set_new(fields, "alarm", json_true());
     }
 
-    ctl_agent_log(agent, "expires", one->name, fields);
+    return fields;
 }
 
 

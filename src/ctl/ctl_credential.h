@@ -76,9 +76,17 @@ typedef struct {
 } ctl_state_t;
 
 
-/* Checks with a ring whether the token opens; it may be NULL. */
+/*
+ * Checks with a ring whether the token opens; it may be NULL, and so may the
+ * secrets of which nothing is known.
+ */
 void ctl_credential_state(ctl_t *ctl, const ctl_credential_t *credential,
-    uint64_t now, pinaud_keyring_t *ring, ctl_state_t *state);
+    const ctl_secret_t *secret, uint64_t now, pinaud_keyring_t *ring,
+    ctl_state_t *state);
+
+/* What a person types to authorize it; one without an app has to tell that. */
+const char *ctl_authorize_command(ctl_t *ctl, const char *name,
+    const ctl_secret_t *secret);
 
 
 #endif /* _CTL_CREDENTIAL_H_INCLUDED_ */

@@ -12,6 +12,7 @@
 #include <time.h>
 #include "ctl.h"
 #include "ctl_agent_due.h"
+#include "ctl_credential.h"
 #include "ctl_link.h"
 
 
@@ -29,7 +30,7 @@ typedef struct {
 
 static int ctl_refresh(ctl_t *ctl, uint64_t wait);
 static int ctl_refresh_read(ctl_t *ctl, ctl_refresh_t *refresh);
-static int ctl_refresh_check(const ctl_refresh_t *refresh);
+static int ctl_refresh_check(ctl_t *ctl, const ctl_refresh_t *refresh);
 static int ctl_refresh_ask(ctl_t *ctl, const ctl_refresh_t *refresh);
 static int ctl_refresh_wait(ctl_t *ctl, ctl_refresh_t *refresh,
     uint64_t wait);
@@ -73,7 +74,7 @@ ctl_refresh(ctl_t *ctl, uint64_t wait)
     rc = ctl_refresh_read(ctl, &refresh);
 
     if (rc == CTL_DONE) {
-        rc = ctl_refresh_check(&refresh);
+        rc = ctl_refresh_check(ctl, &refresh);
     }
 
     if (rc == CTL_DONE) {
@@ -100,7 +101,7 @@ ctl_refresh_read(ctl_t *ctl, ctl_refresh_t *refresh)
 /* What no agent can do. */
 
 static int
-ctl_refresh_check(const ctl_refresh_t *refresh)
+ctl_refresh_check(ctl_t *ctl, const ctl_refresh_t *refresh)
 {
     const char  *name;
 
@@ -112,8 +113,9 @@ ctl_refresh_check(const ctl_refresh_t *refresh)
 
     if (!refresh->secret.refresh) {
         return ctl_fail(CTL_REFUSED, "credential %s has no refresh token; "
-                        "\"pinaudctl credential authorize %s\" gets one",
-                        name, name);
+                        "\"%s\" gets one", name,
+                        ctl_authorize_command(ctl, name,
+                                              &refresh->secret));
     }
 
     if (!refresh->secret.client_secret || refresh->secret.client_id == NULL) {
@@ -179,7 +181,7 @@ ctl_refresh_wait(ctl_t *ctl, ctl_refresh_t *refresh, uint64_t wait)
         if (!refresh->record.exists
             || refresh->record.state == CTL_STATE_UNAUTHORIZED)
         {
-            return ctl_refresh_check(refresh);
+            return ctl_refresh_check(ctl, refresh);
         }
 
         if (ctl_clock() >= end

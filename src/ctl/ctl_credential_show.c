@@ -85,7 +85,7 @@ ctl_list(ctl_t *ctl, pinaud_keyring_t *ring)
                       NULL);
 
     for (i = 0; i < n; i++) {
-        ctl_credential_state(ctl, &all[i], now, ring, &state);
+        ctl_credential_state(ctl, &all[i], NULL, now, ring, &state);
 
         ctl_row(table, all[i].name, all[i].tier,
                 ctl_limits_text(ctl, &all[i].limits),
@@ -101,6 +101,14 @@ ctl_list(ctl_t *ctl, pinaud_keyring_t *ring)
     }
 
     ctl_print(ctl, table, array);
+
+    for (i = 0; !ctl->json && i < n; i++) {
+        ctl_credential_state(ctl, &all[i], NULL, now, ring, &state);
+
+        if (state.next != NULL) {
+            printf("%s: %s\n", all[i].name, state.next);
+        }
+    }
 
     return CTL_DONE;
 }
@@ -172,7 +180,8 @@ ctl_show(ctl_t *ctl, pinaud_keyring_t *ring)
         return rc;
     }
 
-    ctl_credential_state(ctl, &shown.credential, shown.now, ring, &shown.state);
+    ctl_credential_state(ctl, &shown.credential, &shown.secret, shown.now, ring,
+                         &shown.state);
 
     if (ctl->json) {
         ctl_print_json(ctl_show_json(ctl, &shown));

@@ -12,25 +12,26 @@
 
 
 static void ctl_state_refresh(ctl_t *ctl, const ctl_credential_t *credential,
-    ctl_state_t *state);
+    const char *authorize, ctl_state_t *state);
 static void ctl_state_open(ctl_t *ctl, const ctl_credential_t *credential,
-    pinaud_keyring_t *ring, ctl_state_t *state);
-static const char *ctl_state_authorize(ctl_t *ctl,
-    const ctl_credential_t *credential);
+    const char *authorize, pinaud_keyring_t *ring, ctl_state_t *state);
 
 
 void
 ctl_credential_state(ctl_t *ctl, const ctl_credential_t *credential,
-    uint64_t now, pinaud_keyring_t *ring, ctl_state_t *state)
+    const ctl_secret_t *secret, uint64_t now, pinaud_keyring_t *ring,
+    ctl_state_t *state)
 {
     size_t                len;
+    const char           *authorize;
     const unsigned char  *id;
 
     memset(state, 0, sizeof(ctl_state_t));
+    authorize = ctl_authorize_command(ctl, credential->name, secret);
 
     if (credential->token == NULL) {
         state->state = "no token";
-        state->next = ctl_state_authorize(ctl, credential);
+        state->next = authorize;
         return;
     }
 
@@ -38,7 +39,7 @@ ctl_credential_state(ctl_t *ctl, const ctl_credential_t *credential,
 
     if (len == 0) {
         state->state = "damaged";
-        state->next = ctl_state_authorize(ctl, credential);
+        state->next = authorize;
         return;
     }
 
@@ -46,7 +47,7 @@ ctl_credential_state(ctl_t *ctl, const ctl_credential_t *credential,
     state->state = "ready";
 
     if (ring != NULL) {
-        ctl_state_open(ctl, credential, ring, state);
+        ctl_state_open(ctl, credential, authorize, ring, state);
     }
 
     if (state->next != NULL) {
@@ -55,10 +56,10 @@ ctl_credential_state(ctl_t *ctl, const ctl_credential_t *credential,
 
     if (credential->expires != 0 && credential->expires <= now) {
         state->state = "expired";
-        state->next = ctl_state_authorize(ctl, credential);
+        state->next = authorize;
     }
 
-    ctl_state_refresh(ctl, credential, state);
+    ctl_state_refresh(ctl, credential, authorize, state);
 }
 
 
@@ -66,7 +67,7 @@ ctl_credential_state(ctl_t *ctl, const ctl_credential_t *credential,
 
 static void
 ctl_state_refresh(ctl_t *ctl, const ctl_credential_t *credential,
-    ctl_state_t *state)
+    const char *authorize, ctl_state_t *state)
 {
     const char  *word;
 
@@ -83,7 +84,7 @@ ctl_state_refresh(ctl_t *ctl, const ctl_credential_t *credential,
 
     case CTL_STATE_UNAUTHORIZED:
         word = "needs authorization";
-        state->next = ctl_state_authorize(ctl, credential);
+        state->next = authorize;
         break;
 
     case CTL_STATE_WRONG_CLIENT:
@@ -101,7 +102,7 @@ ctl_state_refresh(ctl_t *ctl, const ctl_credential_t *credential,
 
 static void
 ctl_state_open(ctl_t *ctl, const ctl_credential_t *credential,
-    pinaud_keyring_t *ring, ctl_state_t *state)
+    const char *authorize, pinaud_keyring_t *ring, ctl_state_t *state)
 {
     char           *token;
     size_t          len;
@@ -120,21 +121,22 @@ ctl_state_open(ctl_t *ctl, const ctl_credential_t *credential,
     if (rc == PINAUD_SEAL_UNKNOWN_KEY) {
         state->state = "unknown key";
         state->next = ctl_format(ctl, "add key %s to the seal key file, or: "
-                                 "%s", state->sealed_by,
-                                 ctl_state_authorize(ctl, credential));
+                                 "%s", state->sealed_by, authorize);
         return;
     }
 
     state->state = "does not open";
     state->next = ctl_format(ctl, "%s (the token is altered, of another "
                              "record, or the key by its id is another)",
-                             ctl_state_authorize(ctl, credential));
+                             authorize);
 }
 
 
-static const char *
-ctl_state_authorize(ctl_t *ctl, const ctl_credential_t *credential)
+const char *
+ctl_authorize_command(ctl_t *ctl, const char *name, const ctl_secret_t *secret)
 {
-    return ctl_format(ctl, "pinaudctl credential authorize %s",
-                      credential->name);
+    return ctl_format(ctl, "pinaudctl credential authorize %s%s", name,
+                      secret != NULL
+                      && (!secret->client_secret || secret->client_id == NULL)
+                      ? " --client-id ID --client-secret-file FILE" : "");
 }

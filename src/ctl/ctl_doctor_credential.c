@@ -8,6 +8,7 @@
 
 #include <string.h>
 #include <openssl/crypto.h>
+#include "ctl_credential.h"
 #include "ctl_doctor.h"
 
 
@@ -329,10 +330,8 @@ ctl_patient_ill(ctl_patient_t *patient, ctl_grade_e grade, const char *cure,
 const char *
 ctl_patient_authorize(const ctl_patient_t *patient)
 {
-    return ctl_format(patient->doctor->ctl, "pinaudctl credential authorize "
-                      "%s%s", patient->record.name,
-                      patient->secret.client_secret
-                      ? "" : " --client-id ID --client-secret-file FILE");
+    return ctl_authorize_command(patient->doctor->ctl, patient->record.name,
+                                 &patient->secret);
 }
 
 
