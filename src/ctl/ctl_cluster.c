@@ -16,6 +16,7 @@
 
 #define CTL_CLUSTER_MS     5000        /* of one command, wherever it leads */
 #define CTL_CLUSTER_PAUSE  50
+#define CTL_CLUSTER_HOPS   8           /* until that leads nowhere */
 
 
 typedef enum {
@@ -34,6 +35,7 @@ typedef struct {
     int                 slot;          /* -1: it has no key */
     ctl_node_t         *node;          /* who is asked */
     int                 asking;
+    int                 hops;          /* without a pause */
     redisReply         *reply;
     const char         *why;
     int                 lost;
@@ -47,6 +49,7 @@ static int ctl_cluster_range(ctl_t *ctl, ctl_node_t *from,
     const redisReply *range);
 static int ctl_cluster_slot(const ctl_words_t *words);
 static ctl_cluster_e ctl_cluster_try(ctl_t *ctl, ctl_cluster_way_t *way);
+static ctl_cluster_e ctl_cluster_later(ctl_t *ctl, ctl_cluster_way_t *way);
 static ctl_node_t *ctl_cluster_current(ctl_store_t *store);
 static ctl_cluster_e ctl_cluster_error(ctl_t *ctl, ctl_cluster_way_t *way);
 static int ctl_cluster_connect(ctl_t *ctl, ctl_node_t *node,
@@ -79,18 +82,33 @@ ctl_cluster_open(ctl_t *ctl, const char **why)
 }
 
 
-/* From the first of all that are known who tells. */
+/*
+ * From the first of all that are known who tells; of a map that does not hold,
+ * from the first behind who told it, since that may be old and stay so.
+ */
 
 static int
 ctl_cluster_learn(ctl_t *ctl, const char **why)
 {
+    unsigned      i, n;
     ctl_node_t   *node;
     redisReply   *reply;
+    ctl_store_t  *store;
     ctl_words_t  *words;
 
+    store = ctl->store;
     words = ctl_words(ctl, "CLUSTER", "SLOTS", NULL);
 
-    for (node = ctl->store->nodes; node; node = node->next) {
+    n = 0;
+
+    for (node = store->nodes; node; node = node->next) {
+        n++;
+    }
+
+    node = store->teller;
+
+    for (i = 0; i < n; i++) {
+        node = (node && node->next) ? node->next : store->nodes;
 
         if (ctl_cluster_connect(ctl, node, why) != 0) {
             continue;
@@ -105,6 +123,7 @@ ctl_cluster_learn(ctl_t *ctl, const char **why)
         }
 
         if (ctl_cluster_slots(ctl, node, reply) == 0) {
+            store->teller = node;
             ctl_store_on(ctl, &node->link);
             return 0;
         }
@@ -218,6 +237,7 @@ ctl_cluster_talk(ctl_t *ctl, const ctl_words_t *words, int type,
         rc = ctl_cluster_try(ctl, &way);
 
         if (rc == CTL_CLUSTER_LATER) {
+            way.hops = 0;
             ctl_cluster_pause();
         }
 
@@ -276,7 +296,6 @@ static ctl_cluster_e
 ctl_cluster_try(ctl_t *ctl, ctl_cluster_way_t *way)
 {
     ctl_link_t   *link;
-    const char   *unused;
     ctl_store_t  *store;
 
     store = ctl->store;
@@ -293,11 +312,7 @@ ctl_cluster_try(ctl_t *ctl, ctl_cluster_way_t *way)
 
         /* who is gone has no slots for long */
 
-        way->node = NULL;
-        way->asking = 0;
-        (void) ctl_cluster_learn(ctl, &unused);
-
-        return CTL_CLUSTER_LATER;
+        return ctl_cluster_later(ctl, way);
     }
 
     link = &way->node->link;
@@ -344,6 +359,21 @@ ctl_cluster_try(ctl_t *ctl, ctl_cluster_way_t *way)
 }
 
 
+/* By a map of somebody else, after a while. */
+
+static ctl_cluster_e
+ctl_cluster_later(ctl_t *ctl, ctl_cluster_way_t *way)
+{
+    const char  *unused;
+
+    way->node = NULL;
+    way->asking = 0;
+    (void) ctl_cluster_learn(ctl, &unused);
+
+    return CTL_CLUSTER_LATER;
+}
+
+
 /* Who was asked last. */
 
 static ctl_node_t *
@@ -365,7 +395,7 @@ static ctl_cluster_e
 ctl_cluster_error(ctl_t *ctl, ctl_cluster_way_t *way)
 {
     size_t              len;
-    const char         *text, *unused;
+    const char         *text;
     ctl_link_t         *link;
     pinaud_url_t        url;
     pinaud_redirect_t   redirect;
@@ -378,10 +408,7 @@ ctl_cluster_error(ctl_t *ctl, ctl_cluster_way_t *way)
     way->asking = 0;
 
     if (strncmp(text, "CLUSTERDOWN", 11) == 0) {
-        way->node = NULL;
-        (void) ctl_cluster_learn(ctl, &unused);
-
-        return CTL_CLUSTER_LATER;
+        return ctl_cluster_later(ctl, way);
     }
 
     if (strncmp(text, "TRYAGAIN", 8) == 0) {
@@ -402,6 +429,10 @@ ctl_cluster_error(ctl_t *ctl, ctl_cluster_way_t *way)
 
     if (redirect.host[0] != '\0') {
         memcpy(url.host, redirect.host, sizeof(url.host));
+    }
+
+    if (++way->hops > CTL_CLUSTER_HOPS) {
+        return ctl_cluster_later(ctl, way);
     }
 
     way->node = ctl_store_node(ctl->store, &url);

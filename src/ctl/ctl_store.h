@@ -49,6 +49,7 @@ struct ctl_store_s {
     ctl_node_t       *nodes;
     ctl_node_t      **slots;           /* of a cluster: who has which; NULL:
                                           not known */
+    ctl_node_t       *teller;          /* who told that; NULL: nobody yet */
     ctl_link_t       *link;            /* to who was asked last */
 };
 

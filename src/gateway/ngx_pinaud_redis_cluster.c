@@ -26,8 +26,10 @@ static void ngx_pinaud_cluster_tidy(ngx_pinaud_cluster_t *cluster,
 static void ngx_pinaud_cluster_forget(ngx_pinaud_cluster_t *cluster,
     ngx_pinaud_node_t *node);
 static void ngx_pinaud_cluster_lost(ngx_pinaud_redis_t *redis);
-static ngx_pinaud_link_t *ngx_pinaud_cluster_other(
-    ngx_pinaud_redis_t *redis);
+static ngx_pinaud_link_t *ngx_pinaud_cluster_asked(
+    ngx_pinaud_redis_t *redis, ngx_uint_t next);
+static ngx_pinaud_node_t *ngx_pinaud_cluster_next(
+    ngx_pinaud_cluster_t *cluster, ngx_pinaud_node_t *node);
 static void ngx_pinaud_cluster_failed(ngx_pinaud_link_t *link,
     const char *reason);
 
@@ -64,7 +66,7 @@ ngx_pinaud_cluster_create(ngx_pinaud_redis_t *redis, ngx_pool_t *pool)
     guide->interval = NGX_PINAUD_CLUSTER_INTERVAL;
     guide->told = ngx_pinaud_cluster_told;
     guide->lost = ngx_pinaud_cluster_lost;
-    guide->other = ngx_pinaud_cluster_other;
+    guide->asked = ngx_pinaud_cluster_asked;
 
     guide->link->elements = PINAUD_SLOTS;
     guide->link->largest = NGX_PINAUD_CLUSTER_MAP;
@@ -356,6 +358,10 @@ ngx_pinaud_cluster_forget(ngx_pinaud_cluster_t *cluster,
     ngx_queue_remove(&node->queue);
     cluster->nnodes--;
 
+    if (cluster->teller == node) {
+        cluster->teller = NULL;
+    }
+
     ngx_pinaud_link_close(node->link);
     ngx_free(node);
 }
@@ -371,22 +377,61 @@ ngx_pinaud_cluster_lost(ngx_pinaud_redis_t *redis)
 }
 
 
-/* Where no node of the URLs answers, one that was learned may. */
+/*
+ * The guide's link, or the node that is asked instead: what one tells may be
+ * old, and where it is cut off from the others it stays so. When a map does not
+ * hold, the next one is asked, and goes on being asked while its map does.
+ */
 
 static ngx_pinaud_link_t *
-ngx_pinaud_cluster_other(ngx_pinaud_redis_t *redis)
+ngx_pinaud_cluster_asked(ngx_pinaud_redis_t *redis, ngx_uint_t next)
 {
-    ngx_queue_t        *q;
-    ngx_pinaud_node_t  *node;
+    ngx_pinaud_link_t     *guide;
+    ngx_pinaud_node_t     *node;
+    ngx_pinaud_cluster_t  *cluster;
 
-    for (q = ngx_queue_head(&redis->cluster->nodes);
-         q != ngx_queue_sentinel(&redis->cluster->nodes);
-         q = ngx_queue_next(q))
-    {
+    cluster = redis->cluster;
+    guide = redis->guide->link;
+    node = cluster->teller;
+
+    if (next || (node && node->link->state != NGX_PINAUD_REDIS_READY)) {
+        node = ngx_pinaud_cluster_next(cluster, node);
+        cluster->teller = node;
+    }
+
+    if (node == NULL && next) {
+
+        /* all of them were asked: another one of the URLs is, or again */
+
+        ngx_pinaud_guide_turn(redis->guide);
+
+        return guide;
+    }
+
+    if (node == NULL && guide->state != NGX_PINAUD_REDIS_READY) {
+        node = ngx_pinaud_cluster_next(cluster, NULL);
+    }
+
+    return node ? node->link : guide;
+}
+
+
+/* The first node behind that one, or of all, that can be asked; or NULL. */
+
+static ngx_pinaud_node_t *
+ngx_pinaud_cluster_next(ngx_pinaud_cluster_t *cluster,
+    ngx_pinaud_node_t *node)
+{
+    ngx_queue_t  *q;
+
+    q = node ? ngx_queue_next(&node->queue) : ngx_queue_head(&cluster->nodes);
+
+    while (q != ngx_queue_sentinel(&cluster->nodes)) {
         node = ngx_queue_data(q, ngx_pinaud_node_t, queue);
+        q = ngx_queue_next(q);
 
         if (node->link->state == NGX_PINAUD_REDIS_READY) {
-            return node->link;
+            return node;
         }
     }
 
@@ -394,10 +439,25 @@ ngx_pinaud_cluster_other(ngx_pinaud_redis_t *redis)
 }
 
 
-/* Somebody else may have its slots now. */
+/* Somebody else may have its slots now, if it had any. */
 
 static void
 ngx_pinaud_cluster_failed(ngx_pinaud_link_t *link, const char *reason)
 {
-    ngx_pinaud_guide_hurry(link->redis->guide);
+    ngx_queue_t           *q;
+    ngx_pinaud_node_t     *node;
+    ngx_pinaud_cluster_t  *cluster;
+
+    cluster = link->redis->cluster;
+
+    for (q = ngx_queue_head(&cluster->nodes);
+         q != ngx_queue_sentinel(&cluster->nodes);
+         q = ngx_queue_next(q))
+    {
+        node = ngx_queue_data(q, ngx_pinaud_node_t, queue);
+
+        if (node->link == link && node->mapped) {
+            ngx_pinaud_guide_hurry(link->redis->guide);
+        }
+    }
 }

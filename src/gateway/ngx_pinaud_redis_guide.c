@@ -16,7 +16,7 @@
 static void ngx_pinaud_guide_ready(ngx_pinaud_link_t *link);
 static void ngx_pinaud_guide_failed(ngx_pinaud_link_t *link,
     const char *reason);
-static void ngx_pinaud_guide_send(ngx_pinaud_guide_t *guide);
+static void ngx_pinaud_guide_send(ngx_pinaud_guide_t *guide, ngx_uint_t next);
 static void ngx_pinaud_guide_reply(ngx_pinaud_call_t *call,
     redisReply *reply);
 static void ngx_pinaud_guide_poll(ngx_event_t *ev);
@@ -108,7 +108,7 @@ ngx_pinaud_guide_ask(ngx_pinaud_guide_t *guide)
         ngx_pinaud_link_open(guide->link);
     }
 
-    ngx_pinaud_guide_send(guide);
+    ngx_pinaud_guide_send(guide, 0);
 }
 
 
@@ -122,15 +122,31 @@ ngx_pinaud_guide_hurry(ngx_pinaud_guide_t *guide)
 }
 
 
-static void
-ngx_pinaud_guide_ready(ngx_pinaud_link_t *link)
+void
+ngx_pinaud_guide_turn(ngx_pinaud_guide_t *guide)
 {
-    ngx_pinaud_guide_send(link->redis->guide);
+    ngx_pinaud_link_t  *asked;
+
+    asked = guide->link;
+
+    if ((asked->nservers > 1 || asked->servers[0].naddrs > 1)
+        && asked->state == NGX_PINAUD_REDIS_READY && asked->ncalls == 0
+        && !asked->reading)
+    {
+        ngx_pinaud_link_fail(asked, "another is asked");
+    }
 }
 
 
 static void
-ngx_pinaud_guide_send(ngx_pinaud_guide_t *guide)
+ngx_pinaud_guide_ready(ngx_pinaud_link_t *link)
+{
+    ngx_pinaud_guide_send(link->redis->guide, 0);
+}
+
+
+static void
+ngx_pinaud_guide_send(ngx_pinaud_guide_t *guide, ngx_uint_t next)
 {
     u_char             *room;
     ngx_pinaud_link_t  *link;
@@ -141,11 +157,11 @@ ngx_pinaud_guide_send(ngx_pinaud_guide_t *guide)
 
     link = guide->link;
 
-    if (link->state != NGX_PINAUD_REDIS_READY) {
-        link = guide->other ? guide->other(link->redis) : NULL;
+    if (guide->asked) {
+        link = guide->asked(link->redis, next);
     }
 
-    if (link == NULL) {
+    if (link == NULL || link->state != NGX_PINAUD_REDIS_READY) {
         return;
     }
 
@@ -177,7 +193,20 @@ ngx_pinaud_guide_reply(ngx_pinaud_call_t *call, redisReply *reply)
 
     reason = guide->told(link, reply);
 
+    if (reason == NULL && guide->hurried) {
+
+        /* that was of what had been told before */
+
+        guide->hurried = 0;
+        ngx_add_timer(&guide->poll, guide->interval);
+    }
+
     if (link != guide->link) {
+
+        if (reason) {
+            ngx_pinaud_guide_hurry(guide);
+        }
+
         return;
     }
 
@@ -230,14 +259,16 @@ ngx_pinaud_guide_failed(ngx_pinaud_link_t *link, const char *reason)
 static void
 ngx_pinaud_guide_poll(ngx_event_t *ev)
 {
+    ngx_uint_t           next;
     ngx_connection_t    *anchor;
     ngx_pinaud_guide_t  *guide;
 
     anchor = ev->data;
     guide = anchor->data;
 
+    next = guide->hurried;
     guide->hurried = 0;
     ngx_add_timer(ev, guide->interval);
 
-    ngx_pinaud_guide_send(guide);
+    ngx_pinaud_guide_send(guide, next);
 }

@@ -129,8 +129,12 @@ typedef struct {
     /* none of the servers was of use, in a row */
     void                     (*lost)(ngx_pinaud_redis_t *redis);
 
-    /* another link that can be asked meanwhile, or NULL; may be NULL */
-    ngx_pinaud_link_t       *(*other)(ngx_pinaud_redis_t *redis);
+    /*
+     * Who is asked, or NULL, instead of the guide's link; the next one where
+     * what was told does not hold. May be NULL.
+     */
+    ngx_pinaud_link_t       *(*asked)(ngx_pinaud_redis_t *redis,
+                                  ngx_uint_t next);
 
     const char                *reason;       /* of the last failure */
     ngx_uint_t                 failed;       /* servers, in a row */
@@ -162,6 +166,8 @@ typedef struct {
     ngx_uint_t                 nnodes;
     ngx_pinaud_node_t         *slots[PINAUD_SLOTS];
     ngx_queue_t                waiters;      /* for the first map */
+    ngx_pinaud_node_t         *teller;       /* of maps; NULL: the guide's
+                                                link */
 
     /* commands: see the routes */
     ngx_queue_t                outbox;       /* to be sent this turn */
@@ -250,8 +256,14 @@ void ngx_pinaud_guide_close(ngx_pinaud_guide_t *guide);
 /* Asks now, or as soon as somebody can be asked. */
 void ngx_pinaud_guide_ask(ngx_pinaud_guide_t *guide);
 
-/* Asks within a moment, once for all who want it by then. */
+/*
+ * What was told does not hold: asks within a moment, once for all who want it
+ * by then.
+ */
 void ngx_pinaud_guide_hurry(ngx_pinaud_guide_t *guide);
+
+/* Goes on to another one of its servers, where there are several. */
+void ngx_pinaud_guide_turn(ngx_pinaud_guide_t *guide);
 
 
 /* sentinel: the one master of a name */

@@ -48,6 +48,7 @@ static void ngx_pinaud_route_reply(ngx_pinaud_call_t *call,
     redisReply *reply);
 static ngx_int_t ngx_pinaud_route_redirect(ngx_pinaud_route_t *route,
     redisReply *reply);
+static ngx_uint_t ngx_pinaud_route_current(ngx_pinaud_route_t *route);
 static void ngx_pinaud_route_done(ngx_pinaud_route_t *route,
     redisReply *reply);
 
@@ -399,7 +400,7 @@ ngx_pinaud_route_redirect(ngx_pinaud_route_t *route, redisReply *reply)
     if (redirect.ask) {
         route->node = node;
 
-    } else {
+    } else if (ngx_pinaud_route_current(route)) {
         cluster->slots[route->slot] = node;
         ngx_pinaud_guide_hurry(cluster->redis->guide);
     }
@@ -407,6 +408,22 @@ ngx_pinaud_route_redirect(ngx_pinaud_route_t *route, redisReply *reply)
     ngx_pinaud_route_post(route);
 
     return NGX_OK;
+}
+
+
+/*
+ * Whether who answered has the slot by the map; else that was changed since, and
+ * an answer that belongs to an older one does not change it back.
+ */
+
+static ngx_uint_t
+ngx_pinaud_route_current(ngx_pinaud_route_t *route)
+{
+    ngx_pinaud_node_t  *node;
+
+    node = route->cluster->slots[route->slot];
+
+    return node == NULL || node->link == route->call.link;
 }
 
 

@@ -172,13 +172,7 @@ ngx_pinaud_sentinel_lost(ngx_pinaud_redis_t *redis)
 static void
 ngx_pinaud_sentinel_failed(ngx_pinaud_link_t *link, const char *reason)
 {
-    ngx_pinaud_link_t  *guide;
-
-    guide = link->redis->guide->link;
-
-    if (link->told_down && guide->nservers > 1 && !guide->reading
-        && guide->state == NGX_PINAUD_REDIS_READY && guide->ncalls == 0)
-    {
-        ngx_pinaud_link_fail(guide, "another is asked");
+    if (link->told_down) {
+        ngx_pinaud_guide_turn(link->redis->guide);
     }
 }
