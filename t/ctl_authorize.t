@@ -231,6 +231,13 @@ is record('main')->{expires}, 0, 'no expiry told';
 refused(1, qr/Begin anew: pinaudctl credential authorize main --scope 'ads:write catalogs:read' --token-url \S+$/,
     'what to type', [qw(main --scope), 'ads:write catalogs:read'], sub { '' });
 
+for my $scope ("ads:write it's", 'ads:write `x`') {
+    my $quoted = $scope =~ s/'/'\\''/r;
+
+    refused(1, qr/credential authorize main --scope '\Q$quoted\E' --token-url /,
+        "what to type: $scope", [qw(main --scope), $scope], sub { '' });
+}
+
 # tokens are not lost with a connection
 
 $sim->fault(kind => 'delay', seconds => 0.7);

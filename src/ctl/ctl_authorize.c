@@ -56,7 +56,7 @@ static int ctl_authorize_check(ctl_t *ctl, ctl_authorize_t *auth);
 static int ctl_authorize_keep(ctl_t *ctl, ctl_authorize_t *auth);
 static const char *ctl_authorize_encoded(ctl_t *ctl, const char *text);
 static const char *ctl_authorize_again(ctl_t *ctl);
-static const char *ctl_authorize_quote(const char *text);
+static const char *ctl_authorize_quote(ctl_t *ctl, const char *text);
 
 
 const ctl_option_t  ctl_authorize_table[] = {
@@ -501,7 +501,7 @@ static const char *
 ctl_authorize_again(ctl_t *ctl)
 {
     unsigned            i;
-    const char         *quote, *text;
+    const char         *text;
     const ctl_given_t  *given;
 
     text = ctl_format(ctl, "Begin anew: pinaudctl credential authorize %s",
@@ -511,10 +511,8 @@ ctl_authorize_again(ctl_t *ctl)
         given = &ctl->given[i];
 
         if (given->option->arg != NULL) {
-            quote = ctl_authorize_quote(given->value);
-            text = ctl_format(ctl, "%s --%s %s%s%s", text,
-                              given->option->name, quote, given->value,
-                              quote);
+            text = ctl_format(ctl, "%s --%s %s", text, given->option->name,
+                              ctl_authorize_quote(ctl, given->value));
         }
     }
 
@@ -525,7 +523,33 @@ ctl_authorize_again(ctl_t *ctl)
 /* For a shell: a scope may have spaces. */
 
 static const char *
-ctl_authorize_quote(const char *text)
+ctl_authorize_quote(ctl_t *ctl, const char *text)
 {
-    return text[strcspn(text, " \t&;|<>()$*?#\"\\")] ? "'" : "";
+    char  *p, *quoted;
+
+    if (*text != '\0'
+        && text[strspn(text, "abcdefghijklmnopqrstuvwxyz"
+                             "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                             "0123456789@%+=:,./_-")] == '\0')
+    {
+        return text;
+    }
+
+    quoted = ctl_alloc(ctl, 4 * strlen(text) + 3);
+    p = quoted;
+    *p++ = '\'';
+
+    for ( /* void */ ; *text; text++) {
+        if (*text == '\'') {
+            p += strlen(strcpy(p, "'\\''"));
+
+        } else {
+            *p++ = *text;
+        }
+    }
+
+    *p++ = '\'';
+    *p = '\0';
+
+    return quoted;
 }
