@@ -13,6 +13,7 @@ use lib "$FindBin::Bin/lib";
 
 use Compress::Raw::Zlib qw(crc32);
 use Digest::SHA qw(sha256_hex);
+use IO::Socket::INET;
 use Pinaud::Check;
 use Pinaud::Gateway;
 use Pinaud::HTTP;
@@ -28,7 +29,9 @@ my %accounts = (account() => { limits => [], teams => { growth => [],
 my $gw = Pinaud::Gateway->new(evil => 1, retry => 1, accounts => \%accounts,
     limits => ['none'], limits_all => ['none'],
     team_key => '$http_authorization', location => 'pinaud_quota_wait 15s;',
-    http => 'pinaud_redis_timeout 1s;');
+    http => 'pinaud_redis_timeout 1s;
+        error_log %%DIR%%/logs/error.log info;
+        error_log %%DIR%%/logs/notice.log notice;');
 
 # the second has workers, and only tells one team what is wrong
 
@@ -437,5 +440,21 @@ my $text = join "\n", map({ $_->nginx->log, map({ $_->{body} }
 
 cmp_ok length $text, '>', 10000, 'all that is told';
 is scalar(grep { index($text, substr $_, 15) >= 0 } @keys), 0, 'holds no key';
+
+# nginx itself tells at info what it can't read
+
+my $twice = "Authorization: Bearer $growth\r\n" x 2;
+
+for my $bad ([$twice, 'two keys'], ["Authorization: Bearer $growth\0\r\n", 'a zero']) {
+    my $socket = IO::Socket::INET->new(PeerAddr => $gw->address);
+
+    print {$socket} "GET $path HTTP/1.1\r\nHost: x\r\n$bad->[0]\r\n";
+    like <$socket>, qr{^HTTP/1\.1 400 }, "$bad->[1]: 400";
+}
+
+ok wait_until(sub { $gw->nginx->log =~ /\[info\].*invalid header/ }, 5),
+    'which nginx tells at info';
+is index(slurp($gw->nginx->dir . '/logs/notice.log'), $growth), -1,
+    'at notice there is no key';
 
 finish();
