@@ -385,6 +385,31 @@ $ctl->must(qw(credential put app --client-id), Pinaud::Agents::CLIENT(),
 is $fleet->once('a')->{exit}, 0, 'wrong client: until it is the right one';
 is $fleet->record('app')->{state}, 'ok', 'wrong client: then it is well';
 
+# what does not open
+
+for (['refresh', 'refresh token', ''],
+    ['client_secret', 'client secret', ' --client-secret-file FILE'])
+{
+    my ($field, $what, $more) = @$_;
+    my $sealed = $redis->cmd('HGET', 'pinaud:secret:{app}', $field);
+
+    due('app');
+    $redis->cmd('HSET', 'pinaud:secret:{app}', $field, 'junk');
+    $r = $fleet->once('a');
+    ($failed) = grep { $_->{event} eq 'not begun' } @{ $r->{log} };
+
+    is $r->{exit}, 1, "a $what that does not open: exit code";
+    like $failed->{message}, qr/^the $what does not open: it is altered/,
+        "a $what that does not open: and why";
+    is $failed->{cure}, "pinaudctl credential authorize app$more",
+        "a $what that does not open: and what to do";
+    is $fleet->secret('app')->{attempt}, undef,
+        "a $what that does not open: no attempt";
+    $redis->cmd('HSET', 'pinaud:secret:{app}', $field, $sealed);
+}
+
+is $fleet->once('a')->{exit}, 0, 'what opens again is refreshed';
+
 # one that is damaged is told, and hinders no other
 
 $redis->cmd('HSET', 'pinaud:credential:{app}', 'version', 'x');

@@ -219,6 +219,13 @@ is_deeply done($ctl, 0, qr/./, '', 'put --json again',
     qw(credential put t1 --limit 5/1s --json))->{json},
     { changed => JSON::PP::false(), changes => [] }, 'put --json: nothing';
 
+# a secret that is taken for a name of a file is not repeated
+
+done($ctl, 1, '', qr/^pinaudctl: --access-token-file: there is no such file here/,
+    'put: a token for a file', qw(credential put main --access-token-file), TOKEN);
+done($ctl, 1, '', qr{^pinaudctl: /none/x: No such file}, 'put: no file',
+    qw(credential put main --access-token-file /none/x));
+
 # states, each with what to do
 
 $redis->cmd('HSET', 'pinaud:credential:{main}', 'expires', $now - 90);

@@ -33,7 +33,7 @@ static int ctl_attempt_claim(ctl_agent_t *agent, ctl_agent_credential_t *one,
 static int ctl_attempt_call(ctl_agent_t *agent, ctl_agent_credential_t *one,
     const ctl_look_t *look, const ctl_attempt_secrets_t *secrets);
 static void ctl_attempt_trouble(ctl_agent_t *agent,
-    ctl_agent_credential_t *one, const char *message);
+    ctl_agent_credential_t *one, const char *message, const char *cure);
 
 
 int
@@ -57,7 +57,7 @@ ctl_attempt_begin(ctl_agent_t *agent, ctl_agent_credential_t *one,
 
     if (ctl_journal_prepare(agent->journal, &one->entry, error) != 0) {
         one->entry = had;
-        ctl_attempt_trouble(agent, one, error);
+        ctl_attempt_trouble(agent, one, error, NULL);
         return CTL_DONE;
     }
 
@@ -113,7 +113,11 @@ ctl_attempt_open(ctl_agent_t *agent, ctl_agent_credential_t *one,
 
     ctl_attempt_trouble(agent, one,
                         ctl_format(agent->ctl, "the %s does not open: %s",
-                                   what, why));
+                                   what, why),
+                        ctl_format(agent->ctl, "pinaudctl credential "
+                                   "authorize %s%s", one->name,
+                                   secrets->refresh == NULL ? ""
+                                   : " --client-secret-file FILE"));
 
     return -1;
 }
@@ -139,7 +143,8 @@ ctl_attempt_secret(ctl_agent_t *agent, const char *kind, const char *name,
     id_len = pinaud_sealed_by(sealed, sealed_len, &id);
 
     *why = (rc == PINAUD_SEAL_UNKNOWN_KEY)
-           ? ctl_format(agent->ctl, "key %.*s is not in the seal key file",
+           ? ctl_format(agent->ctl, "key %.*s is not in the seal key file: "
+                        "add it, if it is not lost",
                         (int) id_len, id)
            : "it is altered, or of another record";
 
@@ -287,7 +292,7 @@ ctl_attempt_call(ctl_agent_t *agent, ctl_agent_credential_t *one,
     }
 
     if (failed) {
-        ctl_attempt_trouble(agent, one, message);
+        ctl_attempt_trouble(agent, one, message, NULL);
         one->entry.phase = CTL_PHASE_PREPARED;
 
         return one->entry.unknown ? CTL_DONE : ctl_attempt_undo(agent, one);
@@ -311,7 +316,7 @@ ctl_attempt_call(ctl_agent_t *agent, ctl_agent_credential_t *one,
 
 static void
 ctl_attempt_trouble(ctl_agent_t *agent, ctl_agent_credential_t *one,
-    const char *message)
+    const char *message, const char *cure)
 {
     one->tried = 1;
     one->attention = 1;
@@ -319,5 +324,6 @@ ctl_attempt_trouble(ctl_agent_t *agent, ctl_agent_credential_t *one,
 
     ctl_agent_pause(one, one->trouble, 0);
     ctl_agent_log(agent, "not begun", one->name,
-                  json_pack("{s:s, s:b}", "message", message, "alarm", 1));
+                  json_pack("{s:s, s:s*, s:b}", "message", message, "cure",
+                            cure, "alarm", 1));
 }

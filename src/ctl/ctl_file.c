@@ -153,6 +153,16 @@ ctl_secret_read(ctl_t *ctl, const char *option, const char *path, char **text,
     int     rc;
     size_t  i;
 
+    /* what is no path is not repeated: it can be the secret itself */
+
+    if (strcmp(path, "-") != 0 && strchr(path, '/') == NULL
+        && access(path, F_OK) != 0)
+    {
+        return ctl_fail(CTL_REFUSED, "--%s: there is no such file here. It "
+                        "takes the name of a file that has the secret in it",
+                        option);
+    }
+
     rc = ctl_file_read(ctl, path, CTL_SECRET_MAX + 2, text, len);
 
     if (rc != CTL_DONE) {
