@@ -11,15 +11,13 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
-use IO::Select;
-use IO::Socket::INET;
 use Pinaud::Check;
+use Pinaud::DNS;
 use Pinaud::Gateway;
 use Pinaud::HTTP;
 use Pinaud::Nginx;
 use Pinaud::Process;
 use Pinaud::Redis;
-use Socket qw(inet_aton);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -31,11 +29,11 @@ my $second = Pinaud::Redis->new(port => $first->port,
     config => "bind 127.0.0.2\n");
 my @growth = (team => 'growth');
 
-my $dns = dns();
+my $dns = Pinaud::DNS->new;
 my $gw = Pinaud::Gateway->new(redis => $first,
     redis_url => 'redis://localhost:' . $first->port,
     http => "pinaud_redis_timeout 500ms; pinaud_redis_connect_timeout 500ms;"
-        . " resolver 127.0.0.1:@{[ $dns->{port} ]} valid=1s ipv6=off;"
+        . " resolver @{[ $dns->address ]} valid=1s ipv6=off;"
         . ' resolver_timeout 10s;');
 
 sub create { post($gw, create_path, body(), @growth, @_) }
@@ -64,7 +62,7 @@ copy($first, $second);
 # nobody answers for the name: the old address is tried, and nothing hangs
 
 $gw->nginx->mark;
-$dns->{say}->('');
+$dns->say('');
 $first->kill;
 
 my ($longest, $served) = (0, 0);
@@ -88,7 +86,7 @@ back('back at the old address, without an answer for its name');
 
 # the name leads elsewhere: followed when the connection fails
 
-$dns->{say}->('127.0.0.2');
+$dns->say('127.0.0.2');
 sleep 1.1;
 $gw->nginx->mark;
 my $keys = $second->cmd('INFO', 'commandstats') =~ /evalsha:calls=(\d+)/
@@ -188,33 +186,3 @@ password('of Windows', "$words\r\n", 1);
 unlike $gw->nginx->log, qr/secret-word/, 'no password is logged';
 
 finish();
-
-
-# Answers with one address for any name, or not at all.
-
-sub dns {
-    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
-        Proto => 'udp') or die "socket: $!";
-    my $file = temp_dir('dns') . '/address';
-
-    spew($file, '127.0.0.1');
-
-    my $pid = Pinaud::Process::daemon(sub {
-        my $parent = getppid;
-
-        while (getppid == $parent) {
-            next if !IO::Select->new($socket)->can_read(0.5);
-            my $from = recv $socket, my $query, 512, 0 or next;
-            my $address = slurp($file);
-            next if $address eq '';
-
-            my ($question) = substr($query, 12) =~ /^((?:[^\0].*?)?\0.{4})/s;
-            send $socket, substr($query, 0, 2) . "\x81\x80\0\1\0\1\0\0\0\0"
-                . "$question\xc0\x0c\0\1\0\1\0\0\0\1\0\4"
-                . inet_aton($address), 0, $from;
-        }
-    });
-
-    return { port => $socket->sockport, pid => $pid,
-        say => sub { spew($file, $_[0]) } };
-}

@@ -7,7 +7,8 @@ package Pinaud::RedisCluster;
 #   my $cluster = Pinaud::RedisCluster->new;        3 masters, no replicas
 #   my $cluster = Pinaud::RedisCluster->new(masters => 3, replicas => 3,
 #       timeout => 1000,                            cluster-node-timeout, ms
-#       tls => [...], password => '...', config => '...');   of all nodes
+#       tls => [...], password => '...', config => '...',    of all nodes
+#       host => 'localhost');                   the name that they tell
 #   $cluster->words                         'redis://... redis://... mode=cluster'
 #   $cluster->words(user => 'op', nodes => 1)       one of them is told
 #   $cluster->nodes                         Pinaud::Redis, masters first
@@ -37,7 +38,10 @@ sub new {
     my %node = map { $_ => $opt{$_} } grep { defined $opt{$_} }
         qw(tls password user);
 
-    my $self = bless { tls => $opt{tls}, masters => $masters }, $class;
+    my $self = bless { tls => $opt{tls}, masters => $masters,
+        host => $opt{host} }, $class;
+    my $named = $opt{host} ? "cluster-announce-hostname $opt{host}\n"
+        . "cluster-preferred-endpoint-type hostname\n" : '';
 
     for my $i (1 .. $masters + $replicas) {
         my $bus = free_port();
@@ -50,7 +54,7 @@ sub new {
                 . "cluster-node-timeout $timeout\n"
                 . "cluster-replica-validity-factor 0\n"
                 . "repl-diskless-sync-delay 0\nrepl-ping-replica-period 1\n"
-                . "databases 1\n$tls$auth" . ($opt{config} // ''));
+                . "databases 1\n$tls$auth$named" . ($opt{config} // ''));
         $self->{nodes}[-1]{bus} = $bus;
         $self->{nodes}[-1]->start;
     }
@@ -102,8 +106,16 @@ sub words {
     my @nodes = $self->nodes;
     splice @nodes, $opt{nodes} if $opt{nodes};
 
-    return join ' ', (map { $self->{tls} ? $_->tls_url($opt{user})
-        : $_->tcp_url($opt{user}) } @nodes), 'mode=cluster';
+    return join ' ', (map { hosted($self, $self->{tls}
+        ? $_->tls_url($opt{user}) : $_->tcp_url($opt{user})) } @nodes),
+        'mode=cluster';
+}
+
+
+sub hosted {
+    my ($self, $url) = @_;
+
+    return $self->{host} ? $url =~ s/127\.0\.0\.1/$self->{host}/r : $url;
 }
 
 

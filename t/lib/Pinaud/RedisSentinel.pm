@@ -9,7 +9,8 @@ package Pinaud::RedisSentinel;
 #       name => 'main', tls => [...],
 #       down_after => 500,                          ms until one counts as down
 #       password => '...',                          of the data
-#       sentinel_password => '...', config => '...');
+#       sentinel_password => '...', config => '...',
+#       host => 'localhost');                       the name that they tell
 #   $set->words                     'redis://... mode=sentinel master=main'
 #   $set->words(user => 'op', sentinels => 1)
 #   $set->master                    who is it now, as the sentinels say
@@ -29,6 +30,7 @@ sub new {
 
     my $self = bless { name => $opt{name} // 'main', tls => $opt{tls},
         password => $opt{password}, down_after => $opt{down_after} // 500,
+        host => $opt{host} // '127.0.0.1',
         sentinel_password => $opt{sentinel_password} }, $class;
 
     my %node = map { $_ => $opt{$_} } grep { defined $opt{$_} }
@@ -37,6 +39,7 @@ sub new {
     my $auth = defined $opt{password} ? "masterauth $opt{password}\n" : '';
     my $tls = $opt{tls} ? "tls-replication yes\n" : '';
     my $common = "repl-diskless-sync-delay 0\nrepl-ping-replica-period 1\n"
+        . ($opt{host} ? "replica-announce-ip $opt{host}\n" : '')
         . $auth . $tls . ($opt{config} // '');
 
     my $master = Pinaud::Redis->new(%node, config => $common);
@@ -44,7 +47,7 @@ sub new {
 
     push @{ $self->{nodes} }, $master,
         map { Pinaud::Redis->new(%node,
-            config => "replicaof 127.0.0.1 $port\n$common") }
+            config => "replicaof $self->{host} $port\n$common") }
         1 .. $opt{replicas} // 1;
 
     for my $node (@{ $self->{nodes} }[1 .. $#{ $self->{nodes} }]) {
@@ -81,7 +84,10 @@ sub sentinel {
 
     my $name = $self->{name};
     my $quorum = 2;
-    my $config = "sentinel monitor $name 127.0.0.1 $port $quorum\n"
+    my $names = $self->{host} eq '127.0.0.1' ? 'no' : 'yes';
+    my $config = "sentinel resolve-hostnames $names\n"
+        . "sentinel announce-hostnames $names\n"
+        . "sentinel monitor $name $self->{host} $port $quorum\n"
         . "sentinel down-after-milliseconds $name $self->{down_after}\n"
         . "sentinel failover-timeout $name 5000\n";
 
@@ -111,8 +117,9 @@ sub words {
     my @sentinels = $self->sentinels;
     splice @sentinels, $opt{sentinels} if $opt{sentinels};
 
-    return join ' ', (map { $self->{tls} ? $_->tls_url($opt{user})
-        : $_->tcp_url($opt{user}) } @sentinels), 'mode=sentinel',
+    return join ' ', (map { s/127\.0\.0\.1/$self->{host}/r } map {
+        $self->{tls} ? $_->tls_url($opt{user}) : $_->tcp_url($opt{user})
+    } @sentinels), 'mode=sentinel',
         "master=$self->{name}";
 }
 
