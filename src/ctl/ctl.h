@@ -324,7 +324,7 @@ ctl_change_t *ctl_change(ctl_t *ctl, const char *kind, const char *name,
     const char *of, const char *action);
 
 /* Adds a field; nothing where both say the same. NULL: there is none. */
-void ctl_change_field(ctl_t *ctl, ctl_change_t *change, const char *field,
+void ctl_change_field(ctl_t *ctl, ctl_change_t *change, const char *name,
     const char *before, const char *after);
 
 int ctl_changed(ctl_t *ctl);

@@ -125,6 +125,7 @@ ctl_doctor_master(ctl_doctor_t *doctor, const pinaud_url_t *url)
                     CTL_GRADE_PROBLEM, "see whether it runs", "%s", why);
     }
 
+    doctor->link = NULL;
     ctl_link_close(&link);
 }
 

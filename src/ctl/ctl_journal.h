@@ -41,7 +41,7 @@ typedef enum {
 
 typedef struct {
     char               name[PINAUD_NAME_MAX + 1];
-    ctl_phase_e   phase;
+    ctl_phase_e        phase;
     unsigned           unknown:1;      /* one before may have been, with this
                                           refresh token */
     unsigned           demanded:1;     /* by a gateway whose token never

@@ -102,8 +102,9 @@ main(int argc, char **argv)
 
 
 /*
- * What is closed would be a file or Redis's connection, once that is opened, and
- * get what is printed. To these nothing can be written, nor read from them.
+ * What is closed would be a file or Redis's connection, once that is opened,
+ * and get what is printed. To these nothing can be written, nor read from
+ * them.
  */
 
 static void

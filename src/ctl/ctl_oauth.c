@@ -232,7 +232,7 @@ ctl_oauth_late(ctl_oauth_t *oauth)
             ctl_oauth_run(oauth);
         }
 
-        if (!call->done && call->deadline <= now) {
+        if (!call->done) {
             snprintf(call->error, CURL_ERROR_SIZE, "no answer in %llu ms",
                      (unsigned long long) oauth->timeout);
             ctl_oauth_ended(oauth, call, CURLE_OPERATION_TIMEDOUT);

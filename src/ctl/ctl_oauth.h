@@ -49,9 +49,10 @@ typedef struct ctl_oauth_s  ctl_oauth_t;
 
 /*
  * Reads the settings, which the command's options have to hold. One at a time
- * in a process. Returns an exit code, and has told why.
+ * in a process; "to" is the caller's to close. Returns an exit code, and has
+ * told why.
  */
-int ctl_oauth_open(ctl_t *ctl, ctl_oauth_t **oauth);
+int ctl_oauth_open(ctl_t *ctl, ctl_oauth_t **to);
 
 /* Drops what is in flight: whether it was carried out is then not known. */
 void ctl_oauth_close(ctl_oauth_t *oauth);

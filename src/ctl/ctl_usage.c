@@ -44,7 +44,7 @@ static int ctl_usage_team(ctl_usage_t *usage, const ctl_account_t *account,
     const ctl_team_t *team);
 static int ctl_usage_shared(ctl_usage_t *usage, const ctl_account_t *account,
     const ctl_bucket_t *whole);
-static int ctl_usage_pool(ctl_usage_t *usage, ctl_bucket_t *bucket,
+static int ctl_usage_pool(ctl_usage_t *usage, const ctl_bucket_t *bucket,
     const ctl_account_t *account, uint64_t n);
 static int ctl_usage_bucket(ctl_usage_t *usage, const ctl_bucket_t *bucket);
 static void ctl_usage_add(ctl_usage_t *usage, const ctl_bucket_t *bucket,
@@ -413,9 +413,10 @@ ctl_usage_shared(ctl_usage_t *usage, const ctl_account_t *account,
 /* A part of the account's longest limit. */
 
 static int
-ctl_usage_pool(ctl_usage_t *usage, ctl_bucket_t *bucket,
+ctl_usage_pool(ctl_usage_t *usage, const ctl_bucket_t *bucket,
     const ctl_account_t *account, uint64_t n)
 {
+    ctl_bucket_t           pool;
     pinaud_limits_t        limits;
     const pinaud_limit_t  *longest;
 
@@ -428,9 +429,11 @@ ctl_usage_pool(ctl_usage_t *usage, ctl_bucket_t *bucket,
     limits.count = 1;
     limits.limit[0].n = (unsigned) n;
     limits.limit[0].window = longest->window;
-    bucket->limits = &limits;
 
-    return ctl_usage_bucket(usage, bucket);
+    pool = *bucket;
+    pool.limits = &limits;
+
+    return ctl_usage_bucket(usage, &pool);
 }
 
 

@@ -425,12 +425,6 @@ void ngx_pinaud_request_ask_again(ngx_pinaud_record_t *record);
 /* The newer token that it waits for is there: likewise. */
 void ngx_pinaud_request_renewed(ngx_pinaud_record_t *record);
 
-/*
- * nginx's $request_id, as it is anywhere else in the request. NGX_ERROR: no
- * memory or no random bytes.
- */
-ngx_int_t ngx_pinaud_request_id(ngx_http_request_t *r, ngx_str_t *id);
-
 /* A monotonic clock, in microseconds. */
 uint64_t ngx_pinaud_usec(void);
 
@@ -458,8 +452,8 @@ ngx_int_t ngx_pinaud_match_fields(ngx_pinaud_record_t *record);
 /*
  * Checks a create's body. NGX_OK: record->body is what is to be forwarded.
  * NGX_DECLINED: it has errors, by the verdict that is told, in the request's
- * pool; record->body is as it came. NGX_ERROR: no memory, or the body's temporary
- * file can't be read.
+ * pool; record->body is as it came. NGX_ERROR: no memory, or the body's
+ * temporary file can't be read.
  */
 ngx_int_t ngx_pinaud_body_check(ngx_pinaud_record_t *record,
     pinaud_audience_verdict_t **told);

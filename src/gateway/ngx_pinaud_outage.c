@@ -443,7 +443,8 @@ ngx_pinaud_outage_told(void *data, redisReply *reply)
             lease->spent = 0;
             ngx_memzero(lease->seconds, sizeof(lease->seconds));
 
-        } else if (units > 0 && lease->spent == 0 && ngx_pinaud_redis_clock_valid(now))
+        } else if (units > 0 && lease->spent == 0
+                   && ngx_pinaud_redis_clock_valid(now))
         {
             lease->units = units;
             lease->taken = ask->sent;

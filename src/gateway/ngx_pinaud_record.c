@@ -9,6 +9,7 @@
 #include "ngx_pinaud.h"
 
 
+static ngx_int_t ngx_pinaud_request_id(ngx_http_request_t *r, ngx_str_t *id);
 static void ngx_pinaud_record_cleanup(void *data);
 
 
@@ -83,12 +84,15 @@ ngx_pinaud_record_cleanup(void *data)
 
 
 /*
+ * nginx's $request_id, as it is anywhere else in the request. NGX_ERROR: no
+ * memory or no random bytes.
+ *
  * Where nothing asked for $request_id before, the variable is set here, of
  * random bytes that are taken in advance: one call of RAND_bytes() costs as
  * much as a tenth of bare proxying.
  */
 
-ngx_int_t
+static ngx_int_t
 ngx_pinaud_request_id(ngx_http_request_t *r, ngx_str_t *id)
 {
     ngx_pinaud_worker_t        *worker;

@@ -23,6 +23,8 @@ static const char *pinaud_keyring_print(void *data,
     const pinaud_key_line_t *line);
 static const char *pinaud_key_contexts(pinaud_keyring_t *ring,
     pinaud_key_t *key, const pinaud_key_line_t *line);
+static const char *pinaud_key_gateway(const pinaud_key_line_t *line,
+    unsigned char *key);
 static int pinaud_key_derive(const unsigned char *from, const char *info,
     unsigned char *key);
 
@@ -130,19 +132,6 @@ pinaud_keyring_find(pinaud_keyring_t *ring, const void *id, size_t len)
 }
 
 
-const char *
-pinaud_key_gateway(const pinaud_key_line_t *line, unsigned char *key)
-{
-    if (line->gateway) {
-        memcpy(key, line->key, PINAUD_KEY);
-        return NULL;
-    }
-
-    return pinaud_key_derive(line->key, "pinaud gateway", key) == 0
-           ? NULL : PINAUD_NO_HKDF;
-}
-
-
 static const char *
 pinaud_keyring_add(void *data, const pinaud_key_line_t *line)
 {
@@ -223,6 +212,21 @@ pinaud_key_contexts(pinaud_keyring_t *ring, pinaud_key_t *key,
     OPENSSL_cleanse(derived, sizeof(derived));
 
     return reason;
+}
+
+
+/* The key of the gateway's domain, of a line of either kind. */
+
+static const char *
+pinaud_key_gateway(const pinaud_key_line_t *line, unsigned char *key)
+{
+    if (line->gateway) {
+        memcpy(key, line->key, PINAUD_KEY);
+        return NULL;
+    }
+
+    return pinaud_key_derive(line->key, "pinaud gateway", key) == 0
+           ? NULL : PINAUD_NO_HKDF;
 }
 
 

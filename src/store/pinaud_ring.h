@@ -64,11 +64,6 @@ int pinaud_keyfile_read(const char *path,
     char *error);
 
 
-/* The key of the gateway's domain, of a line of either kind. */
-const char *pinaud_key_gateway(const pinaud_key_line_t *line,
-    unsigned char *key);
-
-
 pinaud_key_t *pinaud_keyring_find(pinaud_keyring_t *ring, const void *id,
     size_t len);
 
