@@ -494,7 +494,7 @@ int ctl_accounts_read(ctl_t *ctl, int watch, ctl_account_t **all,
     unsigned *n);
 
 
-/* ctl_team_key.c */
+/* ctl_team_key_record.c */
 
 typedef struct {
     const char           *hex;         /* its SHA-256 */

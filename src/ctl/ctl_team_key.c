@@ -8,7 +8,6 @@
 
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <openssl/crypto.h>
 #include "ctl.h"
@@ -40,11 +39,6 @@ static int ctl_team_key_show(ctl_t *ctl, const char *key, uint64_t now,
     const ctl_new_key_t *new_key);
 static int ctl_team_key_revoke_plan(ctl_t *ctl, void *data);
 static int ctl_team_key_is(const ctl_team_key_t *key, const char *prefix);
-static int ctl_team_key_read(ctl_t *ctl, const char *hex,
-    ctl_team_key_t *key);
-static int ctl_team_key_compare(const void *one, const void *two);
-static const char *ctl_team_key_field(redisReply *reply, unsigned i,
-    size_t *len);
 
 
 const ctl_command_t  ctl_team_key_commands[] = {
@@ -283,33 +277,6 @@ ctl_team_key_list(ctl_t *ctl)
 }
 
 
-const char *
-ctl_team_key_state(pinaud_keyring_t *ring, const ctl_team_key_t *key)
-{
-    if (key->damaged) {
-        return "damaged";
-    }
-
-    if (ring == NULL) {
-        return "not checked";
-    }
-
-    switch (pinaud_team_key_mac_check(ring, key->hex, key->team,
-                                      strlen(key->team), key->mac,
-                                      key->mac_len))
-    {
-    case PINAUD_MAC_GOOD:
-        return "ready";
-
-    case PINAUD_MAC_UNKNOWN_KEY:
-        return "unknown key";
-
-    default:
-        return "altered";
-    }
-}
-
-
 static int
 ctl_team_key_revoke(ctl_t *ctl)
 {
@@ -409,165 +376,4 @@ ctl_team_key_is(const ctl_team_key_t *key, const char *prefix)
 
     return strncmp(key->prefix, prefix, len) == 0
            || strncmp(key->hex, prefix, len) == 0;
-}
-
-
-int
-ctl_team_keys_read(ctl_t *ctl, const char *team, ctl_team_key_t **keys,
-    unsigned *n)
-{
-    int              rc;
-    unsigned         i, found;
-    const char     **hashes;
-    ctl_team_key_t  *key;
-
-    rc = ctl_members(ctl, PINAUD_KEY_TEAM_KEYS, pinaud_team_key_is_hex,
-                     &hashes, &found);
-
-    if (rc != CTL_DONE) {
-        return rc;
-    }
-
-    *keys = ctl_alloc(ctl, sizeof(ctl_team_key_t) * (found + 1));
-    *n = 0;
-
-    for (i = 0; i < found; i++) {
-        key = &(*keys)[*n];
-        rc = ctl_team_key_read(ctl, hashes[i], key);
-
-        if (rc != CTL_DONE) {
-            return rc;
-        }
-
-        *n += (key->exists && (team == NULL || strcmp(key->team, team) == 0));
-    }
-
-    qsort(*keys, *n, sizeof(ctl_team_key_t), ctl_team_key_compare);
-
-    return CTL_DONE;
-}
-
-
-const char *
-ctl_team_keys_text(ctl_t *ctl, const char *team, const ctl_team_key_t *keys,
-    unsigned n)
-{
-    unsigned      found, i;
-    const char  **prefixes;
-
-    prefixes = ctl_alloc(ctl, sizeof(char *) * (n + 1));
-    found = 0;
-
-    for (i = 0; i < n; i++) {
-        if (strcmp(keys[i].team, team) == 0) {
-            prefixes[found++] = keys[i].prefix;
-        }
-    }
-
-    return found ? ctl_format(ctl, "team %s has %u key%s: %s", team, found,
-                              found == 1 ? "" : "s",
-                              ctl_some(ctl, prefixes, found))
-                 : NULL;
-}
-
-
-/* By team, the oldest first. */
-
-static int
-ctl_team_key_compare(const void *one, const void *two)
-{
-    int                    rc;
-    const ctl_team_key_t  *a = one;
-    const ctl_team_key_t  *b = two;
-
-    rc = strcmp(a->team, b->team);
-
-    if (rc != 0) {
-        return rc;
-    }
-
-    return (a->created > b->created) - (a->created < b->created);
-}
-
-
-/* A damaged one is shown as it is, so that it can be revoked. */
-
-static int
-ctl_team_key_read(ctl_t *ctl, const char *hex, ctl_team_key_t *key)
-{
-    size_t       len;
-    const char  *text;
-    redisReply  *reply;
-
-    memset(key, 0, sizeof(ctl_team_key_t));
-
-    reply = ctl_ask(ctl,
-                    ctl_words(ctl, "HMGET",
-                              ctl_key(ctl, pinaud_key_team_key, hex),
-                              "format", "team", "prefix", "created", "mac",
-                              NULL),
-                    REDIS_REPLY_ARRAY);
-
-    if (reply == NULL) {
-        return CTL_STORE;
-    }
-
-    key->hex = hex;
-    key->prefix = ctl_copy(ctl, hex, PINAUD_TEAM_KEY_PREFIX);
-    key->team = "-";
-    key->mac = "";
-
-    text = ctl_team_key_field(reply, 0, &len);
-    key->exists = (text != NULL);
-    key->damaged = (text == NULL || strcmp(text, PINAUD_RECORD_FORMAT) != 0);
-
-    text = ctl_team_key_field(reply, 1, &len);
-
-    if (text && pinaud_is_name((const unsigned char *) text, len)) {
-        key->team = text;
-
-    } else {
-        key->damaged = 1;
-    }
-
-    text = ctl_team_key_field(reply, 2, &len);
-
-    if (text && pinaud_team_key_is_prefix(text, len)) {
-        key->prefix = text;
-
-    } else {
-        key->damaged = 1;
-    }
-
-    text = ctl_team_key_field(reply, 3, &len);
-
-    if (text && len < 12 && strspn(text, "0123456789") == len) {
-        key->created = strtoull(text, NULL, 10);
-    }
-
-    text = ctl_team_key_field(reply, 4, &len);
-
-    if (text) {
-        key->mac = text;
-        key->mac_len = len;
-    }
-
-    return CTL_DONE;
-}
-
-
-static const char *
-ctl_team_key_field(redisReply *reply, unsigned i, size_t *len)
-{
-    redisReply  *field;
-
-    if (i >= reply->elements || reply->element[i]->type != REDIS_REPLY_STRING)
-    {
-        return NULL;
-    }
-
-    field = reply->element[i];
-    *len = (size_t) field->len;
-
-    return field->str;
 }
