@@ -118,9 +118,12 @@ sub proxy {
     my ($self, $kind, $scheme, %more) = @_;
 
     my $gateway = $kind eq 'gateway';
-    my $conf = project_dir() . '/conf';
+    my $proxy = slurp(project_dir() . '/conf/pinaud-proxy.conf');
     my $redis = delete $more{redis} // $self->redis->url;
     my $ca = $self->{tls}->ca;
+
+    # under callgrind all handshakes at once take longer
+    $proxy =~ s/^(proxy_connect_timeout) .*/$1 60s;/m;
 
     my $store = $gateway ? <<CONF : '';
     pinaud_redis $redis;
@@ -156,7 +159,7 @@ $store
         location /v5/ {
 $team
             proxy_pass $scheme://pinterest;
-            include $conf/pinaud-proxy.conf;
+            $proxy
         }
     }
 CONF
