@@ -81,7 +81,10 @@ void ngx_pinaud_walk(ngx_pinaud_walk_t *walk, ngx_list_t *fields);
 /* The next field; NULL at the end. */
 ngx_table_elt_t *ngx_pinaud_walk_next(ngx_pinaud_walk_t *walk);
 
-/* Whether a field has this name, in any case of letters. */
+/* Whether a text is this word, in any case of letters, of the same length. */
+ngx_uint_t ngx_pinaud_alike(u_char *text, const char *word, size_t len);
+
+/* Whether a field has this name, likewise. */
 ngx_uint_t ngx_pinaud_walk_is(ngx_table_elt_t *h, const char *name,
     size_t len);
 

@@ -96,7 +96,7 @@ ngx_pinaud_fields_add(ngx_pinaud_record_t *record)
 static ngx_int_t
 ngx_pinaud_fields_limits(ngx_pinaud_record_t *record)
 {
-    u_char              *p, *q, *end, name[NGX_PINAUD_LIMIT_NAME_MAX];
+    u_char              *p, *q, *name;
     size_t               size;
     ngx_str_t            policy, limits;
     ngx_uint_t           i;
@@ -125,21 +125,21 @@ ngx_pinaud_fields_limits(ngx_pinaud_record_t *record)
             *q++ = ' ';
         }
 
-        end = ngx_pinaud_limit_name(name, limit);
-
         *p++ = '"';
-        p = ngx_cpymem(p, name, end - name);
-        p = ngx_cpymem(p, "\";q=", 4);
-        p = ngx_pinaud_digits(p, limit->n);
-        p = ngx_cpymem(p, ";w=", 3);
-        p = ngx_pinaud_digits(p, limit->window);
+        name = p;
+        p = ngx_pinaud_limit_name(p, limit);
 
         *q++ = '"';
-        q = ngx_cpymem(q, name, end - name);
+        q = ngx_cpymem(q, name, p - name);
         q = ngx_cpymem(q, "\";r=", 4);
         q = ngx_pinaud_digits(q, limit->remaining);
         q = ngx_cpymem(q, ";t=", 3);
         q = ngx_pinaud_digits(q, (limit->reset + 999) / 1000);
+
+        p = ngx_cpymem(p, "\";q=", 4);
+        p = ngx_pinaud_digits(p, limit->n);
+        p = ngx_cpymem(p, ";w=", 3);
+        p = ngx_pinaud_digits(p, limit->window);
     }
 
     policy.len = p - policy.data;
@@ -286,16 +286,23 @@ ngx_pinaud_limit_name(u_char *to, ngx_pinaud_limit_t *limit)
 u_char *
 ngx_pinaud_digits(u_char *to, uint64_t n)
 {
-    u_char  *p, digits[NGX_INT64_LEN];
+    u_char    *p, *last;
+    uint64_t   rest;
 
-    p = digits + sizeof(digits);
+    last = to + 1;
+
+    for (rest = n; rest >= 10; rest /= 10) {
+        last++;
+    }
+
+    p = last;
 
     do {
         *--p = '0' + n % 10;
         n /= 10;
-    } while (n);
+    } while (p != to);
 
-    return ngx_cpymem(to, p, digits + sizeof(digits) - p);
+    return last;
 }
 
 

@@ -242,7 +242,7 @@ static ngx_uint_t
 ngx_pinaud_gate_is(u_char *line, u_char *colon, const char *name, size_t len)
 {
     return (size_t) (colon - line) == len
-           && ngx_strncasecmp(line, (u_char *) name, len) == 0;
+           && ngx_pinaud_alike(line, name, len);
 }
 
 

@@ -147,9 +147,7 @@ ngx_pinaud_match_json(ngx_str_t *type)
     last = p + type->len;
 
     if (type->len < sizeof(NGX_PINAUD_JSON) - 1
-        || ngx_strncasecmp(p, (u_char *) NGX_PINAUD_JSON,
-                           sizeof(NGX_PINAUD_JSON) - 1)
-           != 0)
+        || !ngx_pinaud_alike(p, NGX_PINAUD_JSON, sizeof(NGX_PINAUD_JSON) - 1))
     {
         return 0;
     }

@@ -41,6 +41,15 @@ ngx_pinaud_walk_next(ngx_pinaud_walk_t *walk)
 ngx_uint_t
 ngx_pinaud_walk_is(ngx_table_elt_t *h, const char *name, size_t len)
 {
-    return h->key.len == len
-           && ngx_strncasecmp(h->key.data, (u_char *) name, len) == 0;
+    return h->key.len == len && ngx_pinaud_alike(h->key.data, name, len);
+}
+
+
+/* Most are spelled just so, which is known at once. */
+
+ngx_uint_t
+ngx_pinaud_alike(u_char *text, const char *word, size_t len)
+{
+    return ngx_memcmp(text, word, len) == 0
+           || ngx_strncasecmp(text, (u_char *) word, len) == 0;
 }
