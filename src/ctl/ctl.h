@@ -111,6 +111,7 @@ extern const ctl_command_t  *const ctl_nouns[];   /* up to NULL; each table
                                                      up to one without noun */
 extern const ctl_option_t  ctl_globals[];
 
+/* "help" and what follows it; CTL_USAGE where there is no such command. */
 int ctl_help(int argc, const char **argv);
 void ctl_help_command(const ctl_command_t *command);
 int ctl_is_noun(const char *noun);
@@ -118,6 +119,11 @@ int ctl_is_noun(const char *noun);
 
 /* ctl_options.c */
 
+/*
+ * Reads what follows the command's words into ctl, which refers to it; help:
+ * --help was given, and the number of arguments is not looked at. Returns an
+ * exit code, and has told why.
+ */
 int ctl_options_parse(ctl_t *ctl, int argc, const char **argv, int *help);
 
 /* The value of an option that was given, or NULL. */
@@ -147,8 +153,12 @@ int ctl_check_name(const char *what, const char *name);
 int ctl_check_account(const char *id);
 
 
-/* ctl_pool.c: never return NULL */
+/*
+ * ctl_pool.c: memory that is wiped and freed with the pool, or by
+ * ctl_pool_release(). None returns NULL: without memory the process ends.
+ */
 
+/* Filled with zeros. */
 void *ctl_alloc(ctl_t *ctl, size_t size);
 char *ctl_format(ctl_t *ctl, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -157,6 +167,8 @@ char *ctl_copy(ctl_t *ctl, const char *text, size_t len);
 /* A copy without what a terminal would obey. */
 char *ctl_printable(ctl_t *ctl, const char *text, size_t len);
 const char *ctl_number(ctl_t *ctl, uint64_t number);
+
+/* Has the pool free a reply, too; NULL stays NULL. */
 redisReply *ctl_own(ctl_t *ctl, redisReply *reply);
 void ctl_pool_free(ctl_t *ctl);
 
@@ -273,7 +285,10 @@ int ctl_limits_tier(const char *tier, pinaud_limits_t *limits,
 /* Whether what is told of the store is enough to open it. */
 int ctl_store_check(ctl_t *ctl);
 
+/* Connects. Returns an exit code, and has told why. */
 int ctl_store_open(ctl_t *ctl);
+
+/* Wipes what it knows, too; may be called at any time. */
 void ctl_store_close(ctl_t *ctl);
 
 /* A command's words, up to a NULL. */
@@ -301,8 +316,11 @@ int ctl_store_time_ms(ctl_t *ctl, uint64_t *now);
  */
 int ctl_transact(ctl_t *ctl, int (*plan)(ctl_t *ctl, void *data), void *data);
 
+/* For a plan: WATCH. Returns an exit code, and has told why. */
 int ctl_watch(ctl_t *ctl, const char *key);
 int ctl_watch_keys(ctl_t *ctl, const char **keys, unsigned n);
+
+/* A command of the transaction. */
 void ctl_queue(ctl_t *ctl, ctl_words_t *words);
 
 /* Forgets all commands, for a plan that is only told. */
@@ -327,6 +345,7 @@ ctl_change_t *ctl_change(ctl_t *ctl, const char *kind, const char *name,
 void ctl_change_field(ctl_t *ctl, ctl_change_t *change, const char *name,
     const char *before, const char *after);
 
+/* Whether there is anything to report. */
 int ctl_changed(ctl_t *ctl);
 
 /* Prints all of them; "would" of changes that are only planned. */

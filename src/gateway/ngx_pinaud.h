@@ -464,6 +464,7 @@ ngx_int_t ngx_pinaud_body_replace(ngx_pinaud_record_t *record);
 
 /* variables */
 
+/* Of $pinaud_*, before the configuration is read. NGX_ERROR: no memory. */
 ngx_int_t ngx_pinaud_variables_add(ngx_conf_t *cf);
 
 
@@ -478,6 +479,12 @@ ngx_int_t ngx_pinaud_variables_add(ngx_conf_t *cf);
 ngx_int_t ngx_pinaud_zone_add(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf);
 
 ngx_pinaud_zone_t *ngx_pinaud_zone(ngx_pinaud_main_conf_t *pmcf);
+
+/*
+ * These count, in any process and without a lock; docs/metrics.md says what
+ * each is. None of them fails: a name for which a table has no room is left
+ * out.
+ */
 void ngx_pinaud_zone_count(ngx_pinaud_zone_t *zone,
     ngx_pinaud_operation_e operation, ngx_pinaud_outcome_e outcome);
 void ngx_pinaud_zone_would_refuse(ngx_pinaud_zone_t *zone,
@@ -487,10 +494,16 @@ void ngx_pinaud_zone_errors(ngx_pinaud_zone_t *zone,
 void ngx_pinaud_zone_edits(ngx_pinaud_zone_t *zone,
     pinaud_audience_verdict_t *verdict);
 void ngx_pinaud_zone_admission(ngx_pinaud_zone_t *zone, ngx_uint_t us);
+
+/* Pinterest's status; one that no status can be is left out. */
 void ngx_pinaud_zone_response(ngx_pinaud_zone_t *zone, ngx_uint_t status);
-void ngx_pinaud_zone_store(ngx_pinaud_zone_t *zone, ngx_uint_t up);
+
+/* The reason's first PINAUD_NAME_MAX bytes are its name. */
 void ngx_pinaud_zone_store_error(ngx_pinaud_zone_t *zone,
     const char *reason);
+
+/* Whether this worker can use Redis now. */
+void ngx_pinaud_zone_store(ngx_pinaud_zone_t *zone, ngx_uint_t up);
 
 /* What is known of a credential; 0: nothing is. */
 
@@ -509,6 +522,11 @@ typedef enum {
     NGX_PINAUD_FACTS
 } ngx_pinaud_fact_e;
 
+/*
+ * Of the credential of this name. The first time takes an entry, of one that
+ * was not in use for long if there is no other; where there is none at all,
+ * nothing is learned, and each fact is 0.
+ */
 void ngx_pinaud_zone_learn(ngx_pinaud_zone_t *zone, ngx_str_t *name,
     ngx_pinaud_fact_e fact, uint64_t value);
 uint64_t ngx_pinaud_zone_fact(ngx_pinaud_zone_t *zone, ngx_str_t *name,
@@ -520,11 +538,16 @@ const char *ngx_pinaud_outcome_name(ngx_pinaud_outcome_e outcome);
 
 /* status */
 
+/* The content handler of a location with pinaud_status. */
 ngx_int_t ngx_pinaud_status_handler(ngx_http_request_t *r);
 
 
 /* check: what "nginx -t" refuses in an enabled location */
 
+/*
+ * To be called when what it inherits is merged, proxy's settings too, some of
+ * which it sets. NGX_CONF_OK, or what is wrong is told.
+ */
 char *ngx_pinaud_check_location(ngx_conf_t *cf, ngx_pinaud_main_conf_t *pmcf,
     ngx_pinaud_loc_conf_t *plcf);
 

@@ -61,8 +61,11 @@ typedef struct {
 } ngx_pinaud_cache_kind_t;
 
 
+/* Made in a worker's pool. NULL: no memory. */
 ngx_pinaud_cache_t *ngx_pinaud_cache_create(ngx_pool_t *pool,
     const ngx_pinaud_cache_kind_t *kind, ngx_pinaud_main_conf_t *pmcf);
+
+/* Lets go of all entries; those that are referred to go with the last. */
 void ngx_pinaud_cache_destroy(ngx_pinaud_cache_t *cache);
 
 /* Whether a record's field "format" is of one that is understood. */
@@ -78,6 +81,7 @@ ngx_pinaud_main_conf_t *ngx_pinaud_cache_conf(ngx_pinaud_cached_t *entry);
 ngx_pinaud_cached_t *ngx_pinaud_cache_get(ngx_pinaud_cache_t *cache,
     ngx_str_t *key);
 
+/* One reference less. */
 void ngx_pinaud_cache_release(ngx_pinaud_cached_t *entry);
 
 /* Whether it may be used without asking Redis. */
@@ -143,6 +147,7 @@ ngx_pinaud_policy_t *ngx_pinaud_policy_get(ngx_pinaud_cache_t *policies,
 void ngx_pinaud_policy_name(ngx_pinaud_policy_t *policy, ngx_str_t *account,
     ngx_str_t *team);
 
+/* One reference less; what a policy has is freed with the last. */
 void ngx_pinaud_policy_release(ngx_pinaud_policy_t *policy);
 void ngx_pinaud_policy_free(ngx_pinaud_cached_t *cached);
 
@@ -207,6 +212,7 @@ ngx_int_t ngx_pinaud_admission_ask(ngx_pinaud_record_t *record);
 /* Stops waiting; a charge that a late reply tells of is given back. */
 void ngx_pinaud_admission_cancel(ngx_pinaud_record_t *record);
 
+/* The module's configuration, of the cycle that took the request. */
 ngx_pinaud_main_conf_t *ngx_pinaud_main_conf(ngx_pinaud_record_t *record);
 
 /* A verdict of Redis is in the record. NGX_AGAIN: it goes on asking. */
@@ -463,6 +469,7 @@ ngx_pinaud_keeper_t *ngx_pinaud_keeper_create(ngx_pinaud_main_conf_t *pmcf,
 /* Gives up what is kept, when the connection is closed. */
 void ngx_pinaud_keeper_destroy(ngx_pinaud_keeper_t *keeper);
 
+/* Sends it, now or later; where there is no more room the oldest gives way. */
 void ngx_pinaud_keep(ngx_pinaud_keeper_t *keeper, ngx_pinaud_kept_t *kept);
 
 /* Of ngx_pinaud_told_pt, with what is kept. */
