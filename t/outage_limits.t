@@ -37,6 +37,10 @@ sub create { post($gw, create_path($_[1] // account), body,
 sub held { $gw->metrics->{pinaud_outage_allowance_requests} }
 
 
+sub dry { post($gw, create_path, body, team => 'growth',
+    headers => ['Pinaud-Dry-Run: ?1']) }
+
+
 # Requests now and then, until so many units are held.
 
 sub units {
@@ -147,7 +151,21 @@ units 4, account, $other;
 like $redis->cmd('GET', $_), qr/^4 /, 'Redis counts no more'
     for @{ $redis->cmd('KEYS', 'pinaud:lease:*') };
 $redis->kill;
+$gw->arrived;
+
+
+# and a dry run tells what the call gets
+
+my $before_it = $gw->metrics->{pinaud_outage_requests_total};
+my $dry = dry();
+is $dry->{status}, 200, 'a dry run';
+is $dry->json->{would}, 'forwarded', 'tells that it would be forwarded';
+untouched $gw, 'it is not';
+is held(), 8, 'and takes no unit';
+is $gw->metrics->{pinaud_outage_requests_total}, $before_it,
+    'nor is it counted';
 is join(' ', map { create()->{status} } 1 .. 6), '200 200 200 200 503 503',
     'no more are spent';
+refused dry(), 'store-unavailable', 'a dry run then';
 
 finish();

@@ -110,8 +110,8 @@ ngx_pinaud_outage_spend(ngx_pinaud_record_t *record)
 
     pmcf = ngx_pinaud_main_conf(record);
 
-    if (pmcf->outage == NULL || !record->write || record->dry_run
-        || record->retried || !ngx_pinaud_caller_lately(record))
+    if (pmcf->outage == NULL || !record->write || record->retried
+        || !ngx_pinaud_caller_lately(record))
     {
         return NGX_DECLINED;
     }
@@ -155,7 +155,6 @@ ngx_pinaud_outage_spend(ngx_pinaud_record_t *record)
         if (cooldown == 0
             && (token->expires == 0 || now < (int64_t) token->expires * 1000))
         {
-
             lease->spent++;
             lease->seconds[age / 1000]++;
 
@@ -187,7 +186,15 @@ ngx_pinaud_outage_spend(ngx_pinaud_record_t *record)
         return NGX_DECLINED;
     }
 
-    (void) ngx_atomic_fetch_add(&leases->requests, 1);
+    if (record->dry_run) {
+
+        /* it tells what the call would get, and takes nothing from it */
+
+        ngx_pinaud_outage_unspend(record);
+
+    } else {
+        (void) ngx_atomic_fetch_add(&leases->requests, 1);
+    }
 
     record->verdict = NGX_PINAUD_ADMITTED;
     record->nlimits = 0;
