@@ -19,6 +19,7 @@
 
 static void ctl_text_hide(char *text);
 static size_t ctl_text_word(const char *text);
+static int ctl_text_token(const char *word, size_t len);
 
 
 void
@@ -72,7 +73,7 @@ ctl_oauth_printable(char *text)
 }
 
 
-/* A word that is as long as tokens are may be one. */
+/* A word that looks like a token may be one. */
 
 static void
 ctl_text_hide(char *text)
@@ -85,7 +86,7 @@ ctl_text_hide(char *text)
     while (*text != '\0') {
         len = ctl_text_word(text);
 
-        if (len > CTL_TEXT_WORD) {
+        if (ctl_text_token(text, len)) {
             memcpy(to, "***", 3);
             to += 3;
 
@@ -109,6 +110,23 @@ ctl_text_word(const char *text)
 {
     return strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
                         "0123456789-._~+/=%");
+}
+
+
+/* As long as tokens are, or with one of their beginnings in it. */
+
+static int
+ctl_text_token(const char *word, size_t len)
+{
+    size_t  i;
+
+    for (i = 0; i + 4 <= len; i++) {
+        if (memcmp(word + i, "pin", 3) == 0 && strchr("acr", word[i + 3])) {
+            return 1;
+        }
+    }
+
+    return len > CTL_TEXT_WORD;
 }
 
 

@@ -308,6 +308,11 @@ reasons(void **state)
     assert_string_equal(answer.reason, "Pinterest answers 400, invalid_grant: "
                         "dead: ***");
 
+    answers(400, "{\"code\": 1, \"message\": \"pinterest's token=pinr_x, pina,"
+                 " not pin\"}");
+    assert_string_equal(answer.reason, "Pinterest answers 400, code 1: "
+                        "pinterest's ***, ***, not pin");
+
     answers(400, "{\"error\": \"pinr_0123456789abcdefghij\"}");
     assert_string_equal(answer.reason, "Pinterest answers 400, an error that "
                         "is not known");
