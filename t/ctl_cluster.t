@@ -133,21 +133,15 @@ $ctl->must(qw(credential delete due));
 
 # operators at the same time
 
-sub at_once {
-    my @runs = map { $ctl->begin(@$_) } @_;
-
-    return map { $ctl->finish($_) } @runs;
-}
-
 my @names = map { "team$_" } 1 .. 6;
-my @results = at_once(map { ['team', 'put', $_, '--account', $id] } @names);
+my @results = $ctl->at_once(map { ['team', 'put', $_, '--account', $id] } @names);
 is_deeply [map { $_->{exit} } @results], [(0) x @names],
     'teams put at once: all done' or diag map { $_->{err} } @results;
 is_deeply [map { $_->{team} } @{ json('account', 'show', $id)->{teams} }],
     [sort qw(growth brand), @names], 'teams put at once: all are there';
 
 $ctl->must(qw(credential put), $_) for qw(a b);
-@results = at_once(map { ['account', 'put', 7, '--credential',
+@results = $ctl->at_once(map { ['account', 'put', 7, '--credential',
     $_ % 2 ? 'a' : 'b'] } 1 .. 6);
 is_deeply [map { $_->{exit} } @results], [(0) x 6],
     'an account moved at once: all done' or diag map { $_->{err} } @results;
@@ -160,7 +154,7 @@ for my $round (1 .. 5) {
     $ctl->run(qw(account delete 2));
     $ctl->run(qw(credential put c));
 
-    my ($put, $delete) = at_once([qw(account put 2 --credential c)],
+    my ($put, $delete) = $ctl->at_once([qw(account put 2 --credential c)],
         [qw(credential delete c)]);
 
     is $put->{exit} + $delete->{exit}, 1, 'put or delete: one of them'

@@ -18,7 +18,6 @@ use Pinaud::Process;
 use Pinaud::Redis;
 use Pinaud::TLS;
 use Test::More;
-use Time::HiRes qw(time);
 
 my $tls = Pinaud::TLS->new;
 my $other = Pinaud::TLS->new;
@@ -34,24 +33,6 @@ my @password = ('--redis-password-file', $password);
 my @ca = ('--redis-ca-file', $tls->ca);
 my @list = qw(account list);
 
-sub fails {
-    my ($name, $message, $seconds, @args) = @_;
-
-    my $begun = time();
-    my $r = $ctl->run(@args);
-    my $took = time() - $begun;
-
-    subtest $name => sub {
-        is $r->{exit}, 3, 'exit code';
-        is $r->{out}, '', 'nothing on stdout';
-        like $r->{err}, $message, 'message';
-        is $r->{err} =~ tr/\n//, 1, 'one line';
-        cmp_ok $took, '<', $seconds, 'in time';
-    };
-
-    return $r;
-}
-
 # whom it trusts
 
 done($ctl, 0, qr/^ACCOUNT/, '', 'the CA by an option', @password, @ca, @list);
@@ -66,10 +47,10 @@ done($ctl, 0, qr/^ACCOUNT/, '', 'all of it by the file of settings', @list,
 done($ctl, 0, qr/^ACCOUNT/, '', 'the CAs of the system', @password, @list,
     { env => { SSL_CERT_FILE => $tls->ca } });
 
-fails('signed by nobody we know',
+store_fails($ctl, 'signed by nobody we know',
     qr{cannot connect to Redis at rediss://127\.0\.0\.1:\d+/0: its certificate is refused: .*\(--redis-ca-file FILE tells who signed it\)$},
     3, @password, @list);
-fails('signed by another', qr/its certificate is refused: .*--redis-ca-file/,
+store_fails($ctl, 'signed by another', qr/its certificate is refused: .*--redis-ca-file/,
     3, @password, '--redis-ca-file', $other->ca, @list);
 
 # whose certificate it is
@@ -80,7 +61,7 @@ done($ctl, 0, qr/^ACCOUNT/, '', 'by an IPv6 address', @password, @ca,
     '--redis', 'rediss://[::1]:' . $redis->tls_port, @list);
 done($ctl, 0, qr/^ACCOUNT/, '', 'in the clear, by an IPv6 address', @password,
     '--redis', 'redis://[::1]:' . $redis->port, @list);
-fails('it is of another name',
+store_fails($ctl, 'it is of another name',
     qr/its certificate is refused: .*mismatch.* \(--redis-server-name NAME tells whose it is\)$/i,
     3, @password, @ca, qw(--redis-server-name redis.example), @list);
 
@@ -88,7 +69,7 @@ my $named = Pinaud::Redis->new(
     tls => [$tls->node('redis.example'), $tls->ca, 'yes']);
 my @named = ('--redis', $named->tls_url, @ca);
 
-fails('it has no name of the address',
+store_fails($ctl, 'it has no name of the address',
     qr/its certificate is refused: .*mismatch.*--redis-server-name/i, 3,
     @named, @list);
 
@@ -99,7 +80,7 @@ my ($strange, $strange_key) = $other->client('operator');
 
 push @named, qw(--redis-server-name redis.example);
 
-fails('it wants a certificate',
+store_fails($ctl, 'it wants a certificate',
     qr/: it wants a client's certificate \(--redis-cert-file FILE --redis-cert-key-file FILE\)$/,
     3, @named, @list);
 done($ctl, 0, qr/^ACCOUNT/, '', 'its certificate', @named, '--redis-cert-file',
@@ -107,7 +88,7 @@ done($ctl, 0, qr/^ACCOUNT/, '', 'its certificate', @named, '--redis-cert-file',
 done($ctl, 0, qr/^ACCOUNT/, '', 'its certificate by variables', @named, @list,
     { env => { PINAUD_REDIS_CERT_FILE => $cert,
         PINAUD_REDIS_CERT_KEY_FILE => $key } });
-fails('a certificate that nobody there knows', qr{Redis at rediss://\S+: }, 3,
+store_fails($ctl, 'a certificate that nobody there knows', qr{Redis at rediss://\S+: }, 3,
     @named, '--redis-cert-file', $strange, '--redis-cert-key-file',
     $strange_key, @list);
 
@@ -168,9 +149,9 @@ is_deeply [sort keys %{ $ctl->must(qw(policy export))->{json}{accounts} }],
 
 # what answers there does not speak TLS, or breaks it
 
-fails('Redis without TLS', qr/: (?:it does not speak TLS there|no answer to TLS in time|Server closed)/,
+store_fails($ctl, 'Redis without TLS', qr/: (?:it does not speak TLS there|no answer to TLS in time|Server closed)/,
     7, '--redis', $redis->tcp_url =~ s/redis:/rediss:/r, @list);
-fails('TLS to who speaks in the clear', qr{Redis at redis://\S+: (?:Server closed the connection|Connection reset by peer)$},
+store_fails($ctl, 'TLS to who speaks in the clear', qr{Redis at redis://\S+: (?:Server closed the connection|Connection reset by peer)$},
     3, '--redis', $redis->tls_url('op') =~ s/rediss:/redis:/r, @list);
 
 # one connection, then as told
@@ -194,22 +175,22 @@ sub server {
     return ('--redis', 'rediss://127.0.0.1:' . $socket->sockport);
 }
 
-fails('something else than TLS', qr/: it does not speak TLS there$/, 3,
+store_fails($ctl, 'something else than TLS', qr/: it does not speak TLS there$/, 3,
     server(sub { syswrite $_[0], "HTTP/1.1 400 Bad Request\r\n\r\n" }), @list);
-fails('closes at once', qr/: (?:Server closed the connection|Connection reset by peer)$/,
+store_fails($ctl, 'closes at once', qr/: (?:Server closed the connection|Connection reset by peer)$/,
     3, server(sub { close $_[0] }), @list);
-fails('closes after the handshake',
+store_fails($ctl, 'closes after the handshake',
     qr/: (?:Server closed the connection|Connection reset by peer|Broken pipe)$/,
     3, server(sub { $_[1]->(); close $_[0] }), @list);
-fails('closes without a word', qr/: (?:Server closed the connection|Connection reset by peer)$/,
+store_fails($ctl, 'closes without a word', qr/: (?:Server closed the connection|Connection reset by peer)$/,
     3, server(sub {
         $_[1]->();
         sysread $_[0], my $in, 1;
         $_[0]->close(SSL_no_shutdown => 1);
     }), @list);
-fails('nonsense by TLS', qr/: what answers there is no Redis$/, 3,
+store_fails($ctl, 'nonsense by TLS', qr/: what answers there is no Redis$/, 3,
     server(sub { $_[1]->(); syswrite $_[0], "garbage\r\n" }), @list);
-fails('an answer cut in the middle',
+store_fails($ctl, 'an answer cut in the middle',
     qr/: (?:Server closed the connection|Connection reset by peer)$/, 3,
     server(sub {
         $_[1]->();
@@ -217,7 +198,7 @@ fails('an answer cut in the middle',
         syswrite $_[0], "*2\r\n\$3\r\n1";
         close $_[0];
     }), @list);
-fails('a handshake that never ends', qr/: no answer to TLS in time: does it speak TLS there\?$/,
+store_fails($ctl, 'a handshake that never ends', qr/: no answer to TLS in time: does it speak TLS there\?$/,
     7, server(sub { sleep 8 }), @list);
 
 done_testing;

@@ -17,30 +17,10 @@ use Pinaud::EvilRedis;
 use Pinaud::Process;
 use Pinaud::Redis;
 use Test::More;
-use Time::HiRes qw(time);
 
 my $ctl = Pinaud::Ctl->new->enrol;
 my $redis = $ctl->redis;
 my $id = account;
-
-# one line, what was tried, in time
-
-sub fails {
-    my ($name, $message, $seconds, @args) = @_;
-
-    my $begun = time();
-    my $r = $ctl->run(@args);
-    my $took = time() - $begun;
-
-    subtest $name => sub {
-        is $r->{exit}, 3, 'exit code';
-        is $r->{out}, '', 'nothing on stdout';
-        like $r->{err}, $message, 'message';
-        cmp_ok $took, '<', $seconds, 'in time';
-    };
-
-    return $r;
-}
 
 # ways to reach it
 
@@ -48,20 +28,20 @@ done($ctl, 0, qr/^$id/m, '', 'by TCP', '--redis', $redis->tcp_url,
     qw(account list));
 done($ctl, 0, "ACCOUNT  CREDENTIAL  LIMIT  TEAMS\n", '', 'another database',
     '--redis', $redis->tcp_url . '/1', qw(account list));
-fails('no such database', qr{Redis at redis://127.0.0.1:\d+/99 refuses SELECT 99: ERR$},
+store_fails($ctl, 'no such database', qr{Redis at redis://127.0.0.1:\d+/99 refuses SELECT 99: ERR$},
     2, '--redis', $redis->tcp_url . '/99', qw(account list));
 
 # not there
 
-fails('no socket', qr{cannot connect to Redis at unix:/nonexistent: No such file}, 2,
+store_fails($ctl, 'no socket', qr{cannot connect to Redis at unix:/nonexistent: No such file}, 2,
     qw(--redis unix:/nonexistent account list));
 
 my $port = free_port;
-fails('nobody listens', qr{cannot connect to Redis at redis://127.0.0.1:$port/0: Connection refused}, 2,
+store_fails($ctl, 'nobody listens', qr{cannot connect to Redis at redis://127.0.0.1:$port/0: Connection refused}, 2,
     '--redis', "redis://127.0.0.1:$port", qw(account list));
-fails('nobody listens on IPv6', qr{Redis at redis://\[::1\]:$port/0: }, 4,
+store_fails($ctl, 'nobody listens on IPv6', qr{Redis at redis://\[::1\]:$port/0: }, 4,
     '--redis', "redis://[::1]:$port", qw(account list));
-fails('no such host', qr{Redis at redis://no-such-host\.invalid:6379/0: }, 10,
+store_fails($ctl, 'no such host', qr{Redis at redis://no-such-host\.invalid:6379/0: }, 10,
     qw(--redis redis://no-such-host.invalid account list));
 
 # misbehaves
@@ -70,7 +50,7 @@ my $evil = Pinaud::EvilRedis->new($redis);
 my @evil = ('--redis', $evil->url);
 
 $evil->mode('black_hole');
-fails('never answers', qr/Redis at unix:\S+: no answer in time$/, 7, @evil,
+store_fails($ctl, 'never answers', qr/Redis at unix:\S+: no answer in time$/, 7, @evil,
     qw(account list));
 
 my @modes = (
@@ -97,12 +77,12 @@ for my $case (@modes) {
     my ($mode, $message) = @$case;
 
     $evil->mode(@$mode);
-    my $r = fails("@$mode", $message, 2, @evil, qw(account list));
+    my $r = store_fails($ctl, "@$mode", $message, 2, @evil, qw(account list));
     unlike $r->{err}, qr/SECRETWORD|\e/, 'of an error, only its first word';
 }
 
 $evil->mode('error', text => 'READONLY You can not write', only => 'HSET');
-fails('a replica', qr/refuses HSET pinaud:account:$id: READONLY \(it is a replica\)$/,
+store_fails($ctl, 'a replica', qr/refuses HSET pinaud:account:$id: READONLY \(it is a replica\)$/,
     2, @evil, 'account', 'put', $id, qw(--limit 1/1s));
 $evil->mode('pass');
 is $ctl->must('account', 'show', $id, '--json')->{json}{limits}[0], undef,
@@ -111,14 +91,14 @@ is $ctl->must('account', 'show', $id, '--json')->{json}{limits}[0], undef,
 # it was sent, and no answer came: that is told
 
 $evil->mode('close', only => 'EXEC');
-fails('no answer to EXEC', qr/\A.*\n.*it is not known whether the change was made: look before you try again\n\z/,
-    2, @evil, 'account', 'put', $id, qw(--limit 1/1s));
+done($ctl, 3, '', qr/\A.*\n.*it is not known whether the change was made: look before you try again\n\z/,
+    'no answer to EXEC', @evil, 'account', 'put', $id, qw(--limit 1/1s));
 $evil->mode('pass');
 
 # gone while it is used, and back
 
 $redis->kill;
-fails('killed', qr/cannot connect to Redis at unix:/, 2, qw(account list));
+store_fails($ctl, 'killed', qr/cannot connect to Redis at unix:/, 2, qw(account list));
 $redis->start;
 done($ctl, 0, qr/^ACCOUNT/, '', 'started again', qw(account list));
 $ctl->enrol;
@@ -129,9 +109,9 @@ my $closed = Pinaud::Redis->new(password => 'hunter2');
 my $password = $ctl->file('password', "hunter2\n");
 my @closed = ('--redis', $closed->url);
 
-fails('no password', qr/: NOAUTH \(it wants a password: --redis-password-file FILE\)$/,
+store_fails($ctl, 'no password', qr/: NOAUTH \(it wants a password: --redis-password-file FILE\)$/,
     2, @closed, qw(account list));
-my $r = fails('a wrong password', qr/refuses AUTH: WRONGPASS/, 2, @closed,
+my $r = store_fails($ctl, 'a wrong password', qr/refuses AUTH: WRONGPASS/, 2, @closed,
     qw(account list --redis-password-file), $ctl->file('wrong', 'hunter3'));
 unlike $r->{err}, qr/hunter/, 'of which nothing is told';
 done($ctl, 0, qr/^ACCOUNT/, '', 'the password', @closed,
@@ -145,11 +125,11 @@ $closed->cmd(qw(ACL SETUSER op on >pw +@all ~*));
 my $tcp = $closed->tcp_url =~ s{//}{//op@}r;
 done($ctl, 0, qr/^ACCOUNT/, '', 'a user', '--redis', $tcp,
     qw(account list --redis-password-file), $ctl->file('op', 'pw'));
-fails('a user with a wrong password', qr/WRONGPASS/, 2, '--redis', $tcp,
+store_fails($ctl, 'a user with a wrong password', qr/WRONGPASS/, 2, '--redis', $tcp,
     qw(account list --redis-password-file), $password);
 
 $closed->cmd(qw(ACL SETUSER op -hgetall));
-fails('a user who may not', qr/: NOPERM \(this user of Redis may not do that\)$/,
+store_fails($ctl, 'a user who may not', qr/: NOPERM \(this user of Redis may not do that\)$/,
     2, '--redis', $tcp, qw(credential show main --redis-password-file),
     $ctl->file('op', 'pw'));
 
@@ -201,7 +181,7 @@ for my $case (@wrong) {
     $redis->cmd(@$command);
     my $dump = $redis->cmd('DUMP', $command->[1]);
 
-    fails(join(' ', @$command), $message, 2, @args);
+    store_fails($ctl, join(' ', @$command), $message, 2, @args);
     is $redis->cmd('DUMP', $command->[1]), $dump, 'and it stays as it is';
 }
 
@@ -224,14 +204,8 @@ is $ctl->must(qw(credential list --json))->{json}[0]{scope},
 
 # two operators at once, on the same record: no change is lost
 
-sub at_once {
-    my @runs = map { $ctl->begin(@$_) } @_;
-
-    return map { $ctl->finish($_) } @runs;
-}
-
 my @names = map { "team$_" } 1 .. 8;
-my @results = at_once(map { ['team', 'put', $_, '--account', $id] } @names);
+my @results = $ctl->at_once(map { ['team', 'put', $_, '--account', $id] } @names);
 
 is_deeply [map { $_->{exit} } @results], [(0) x @names],
     'teams put at once: all done';
@@ -239,7 +213,7 @@ is_deeply [map { $_->{team} } @{ $ctl->must('account', 'show', $id,
     '--json')->{json}{teams} }], [sort 'growth', @names],
     'teams put at once: all are there';
 
-@results = at_once(map {
+@results = $ctl->at_once(map {
     ['credential', 'put', 'main', '--access-token-file', '-',
         { input => TOKEN . $_ }] } 1 .. 8);
 
@@ -253,7 +227,7 @@ is $shown->{state}, 'ready', 'tokens put at once: opens under it';
 
 $ctl->must(qw(credential put), $_) for qw(a b);
 
-@results = at_once(map { ['account', 'put', $_ % 2 ? (1, '--credential', 'a')
+@results = $ctl->at_once(map { ['account', 'put', $_ % 2 ? (1, '--credential', 'a')
     : (1, '--credential', 'b')] } 1 .. 6);
 is_deeply [map { $_->{exit} } @results], [(0) x 6],
     'an account moved at once: all done';
@@ -266,7 +240,7 @@ for my $round (1 .. 5) {
     $ctl->run(qw(account delete 2));
     $ctl->run(qw(credential put c));
 
-    my ($put, $delete) = at_once([qw(account put 2 --credential c)],
+    my ($put, $delete) = $ctl->at_once([qw(account put 2 --credential c)],
         [qw(credential delete c)]);
 
     is $put->{exit} + $delete->{exit}, 1, 'put or delete: one of them';

@@ -17,7 +17,10 @@ package Pinaud::Ctl;
 #   $ctl->file('name', 'text');                    a file, and its path
 #   my $r = $ctl->authorize([@options], sub {    "credential authorize", with
 #       my %query = @_; "https://...?code=..." });    what a browser brings back
+#   my @r = $ctl->at_once([@command], [@command], ...);    by many operators
 #   done($ctl, $exit, qr/out/, qr/err/, 'name', @command);    a test
+#   store_fails($ctl, 'name', qr/err/, $seconds, @command);    one, of a Redis
+#                                                  that can't be used
 #
 # Whatever is run, no output may hold one of $ctl->secrets, nor what a terminal
 # takes for a command: they are looked for in each.
@@ -32,8 +35,9 @@ use Pinaud::Process;
 use Pinaud::Redis;
 use Pinaud::Seal;
 use Test::More;
+use Time::HiRes qw(time);
 
-our @EXPORT = qw(done account TOKEN REFRESH SECRET);
+our @EXPORT = qw(done store_fails account TOKEN REFRESH SECRET);
 
 use constant TOKEN => 'pina_ATOKENofMAINwhichISnobodysBUSINESS';
 use constant REFRESH => 'pinr_AREFRESHtokenTHATnobodySEES';
@@ -128,6 +132,15 @@ sub begin {
     chdir $self->{dir};
     { no warnings 'exec'; exec { $self->{binary} } 'pinaudctl', @args; }
     POSIX::_exit(127);
+}
+
+
+sub at_once {
+    my ($self, @commands) = @_;
+
+    my @runs = map { $self->begin(@$_) } @commands;
+
+    return map { $self->finish($_) } @runs;
 }
 
 
@@ -240,6 +253,27 @@ sub done {
             ref $expected ? like($got, $expected, $stream)
                 : is($got, $expected, $stream);
         }
+    };
+
+    return $r;
+}
+
+
+# With one line, what was tried, in time.
+
+sub store_fails {
+    my ($self, $name, $message, $seconds, @args) = @_;
+
+    my $begun = time();
+    my $r = $self->run(@args);
+    my $took = time() - $begun;
+
+    subtest $name => sub {
+        is $r->{exit}, 3, 'exit code';
+        is $r->{out}, '', 'nothing on stdout';
+        like $r->{err}, $message, 'message';
+        is $r->{err} =~ tr/\n//, 1, 'one line';
+        cmp_ok $took, '<', $seconds, 'in time';
     };
 
     return $r;
