@@ -114,6 +114,14 @@ ngx_uint_t ngx_pinaud_lease_left(ngx_pinaud_lease_t *lease,
 ngx_uint_t ngx_pinaud_lease_back(ngx_pinaud_lease_t *lease,
     ngx_uint_t allowance);
 
+/*
+ * Asks Redis for units, or returns them where they are not those that it may
+ * have. The answer, if one comes, changes the lease that it is about.
+ */
+void ngx_pinaud_lease_ask(ngx_pinaud_main_conf_t *pmcf,
+    ngx_pinaud_leases_t *leases, ngx_pinaud_lease_t *lease,
+    ngx_pinaud_policy_t *policy);
+
 /* Whether its units may still be spent, by this host's monotonic clock. */
 ngx_uint_t ngx_pinaud_lease_live(ngx_pinaud_lease_t *lease);
 
