@@ -18,6 +18,7 @@ use Pinaud::Process;
 use Pinaud::Redis;
 use Pinaud::TLS;
 use Test::More;
+use Time::HiRes qw(sleep);
 
 my $tls = Pinaud::TLS->new;
 my $other = Pinaud::TLS->new;
@@ -73,6 +74,16 @@ store_fails($ctl, 'it has no name of the address',
     qr/its certificate is refused: .*mismatch.*--redis-server-name/i, 3,
     @named, @list);
 
+my @short = $tls->server({ days => 0 }, '127.0.0.1');
+
+sleep 1.1;
+
+my $expired = Pinaud::Redis->new(tls => [@short, $tls->ca]);
+
+store_fails($ctl, 'it has expired',
+    qr/its certificate is refused: .*expired \(that server needs another one, or a clock is wrong\)$/i,
+    3, '--redis', $expired->tls_url, @ca, @list);
+
 # certificates of ours
 
 my ($cert, $key) = $tls->client('operator');
@@ -94,7 +105,13 @@ store_fails($ctl, 'a certificate that nobody there knows', qr{Redis at rediss://
 
 # wrong settings
 
+my $locked = $ctl->file('locked.key', '');
+$tls->openssl('pkey', '-in', $key, '-aes256', '-passout', 'pass:secret',
+    '-out', $locked);
+
 my @wrong = (
+    [1, qr/^pinaudctl: --redis-cert-key-file: \S+: it is encrypted, and nobody is asked for its password$/,
+        '--redis-cert-file', $cert, '--redis-cert-key-file', $locked],
     [2, qr/--redis-cert-file and --redis-cert-key-file go together/,
         '--redis-cert-file', $cert],
     [2, qr/go together/, '--redis-cert-key-file', $key],

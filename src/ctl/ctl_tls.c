@@ -18,6 +18,7 @@
 
 static int ctl_tls_files(SSL_CTX *ctx, const char *ca, const char *cert,
     const char *key, char *error);
+static int ctl_tls_locked(char *buf, int size, int writing, void *locked);
 static int ctl_tls_told(char *error, const char *what, const char *file);
 static int ctl_tls_peer(ctl_link_t *link);
 static int ctl_tls_asked(SSL *ssl, X509 **cert, EVP_PKEY **key);
@@ -67,6 +68,8 @@ static int
 ctl_tls_files(SSL_CTX *ctx, const char *ca, const char *cert, const char *key,
     char *error)
 {
+    int  locked, rc;
+
     if (ca != NULL) {
         if (SSL_CTX_load_verify_locations(ctx, ca, NULL) != 1) {
             return ctl_tls_told(error, "--redis-ca-file", ca);
@@ -84,11 +87,41 @@ ctl_tls_files(SSL_CTX *ctx, const char *ca, const char *cert, const char *key,
         return ctl_tls_told(error, "--redis-cert-file", cert);
     }
 
-    if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1) {
-        return ctl_tls_told(error, "--redis-cert-key-file", key);
+    locked = 0;
+    SSL_CTX_set_default_passwd_cb(ctx, ctl_tls_locked);
+    SSL_CTX_set_default_passwd_cb_userdata(ctx, &locked);
+
+    rc = SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM);
+
+    SSL_CTX_set_default_passwd_cb_userdata(ctx, NULL);
+
+    if (rc == 1) {
+        return 0;
     }
 
-    return 0;
+    if (locked) {
+        snprintf(error, CTL_LINK_ERROR, "--redis-cert-key-file: %.120s: it is "
+                 "encrypted, and nobody is asked for its password", key);
+        ERR_clear_error();
+        return -1;
+    }
+
+    return ctl_tls_told(error, "--redis-cert-key-file", key);
+}
+
+
+/* OpenSSL would ask for it on the terminal, or take it from stdin. */
+
+static int
+ctl_tls_locked(char *buf, int size, int writing, void *locked)
+{
+    (void) buf;
+    (void) size;
+    (void) writing;
+
+    *(int *) locked = 1;
+
+    return -1;
 }
 
 
@@ -321,10 +354,21 @@ ctl_tls_refused(ctl_link_t *link)
 
     verified = SSL_get_verify_result(link->ssl);
 
-    hint = verified == X509_V_ERR_HOSTNAME_MISMATCH
-           || verified == X509_V_ERR_IP_ADDRESS_MISMATCH
-           ? "--redis-server-name NAME tells whose it is"
-           : "--redis-ca-file FILE tells who signed it";
+    switch (verified) {
+
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+        hint = "--redis-server-name NAME tells whose it is";
+        break;
+
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        hint = "that server needs another one, or a clock is wrong";
+        break;
+
+    default:
+        hint = "--redis-ca-file FILE tells who signed it";
+    }
 
     return ctl_link_fail(link, "its certificate is refused: %s (%s)",
                          X509_verify_cert_error_string(verified), hint);
