@@ -144,6 +144,24 @@ SKIP: {
     system 'umount', '-l', $small;
 }
 
+# so it is where files may not be as large
+
+{
+    $fleet->enrol('full');
+
+    my $before = calls();
+    my ($command, $env) = $fleet->command('short', '--once');
+    my ($exit, $output) = run_command(['sh', '-c', 'ulimit -f 8; exec "$@"',
+        'sh', @$command], env => $env);
+
+    is $exit, 1, 'no large file: exit code';
+    like $output, qr/"not begun".*File too large","alarm":true/,
+        'no large file: alarm';
+    is calls(), $before, 'no large file: no call';
+    is $fleet->secret('full')->{attempt}, undef, 'no large file: no attempt';
+    $ctl->must(qw(credential delete full));
+}
+
 # an attempt that stands, where nobody is to take it over yet
 
 $fleet->enrol('stands', due => 0);

@@ -123,7 +123,10 @@ ctl_descriptors(void)
 }
 
 
-/* A secret leaves neither in a core dump nor to a debugger. */
+/*
+ * A secret leaves neither in a core dump nor to a debugger. What can't be
+ * written is an error, and no end.
+ */
 
 static void
 ctl_harden(void)
@@ -136,6 +139,7 @@ ctl_harden(void)
     (void) setrlimit(RLIMIT_CORE, &none);
     (void) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     (void) signal(SIGPIPE, SIG_IGN);
+    (void) signal(SIGXFSZ, SIG_IGN);
     (void) umask(077);
 }
 
