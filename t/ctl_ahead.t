@@ -69,6 +69,25 @@ few('the agent', 50, sub {
     is $fleet->once('a')->{exit}, 0, 'the agent: exit code';
 }, $redis);
 
+# many wishes, which wait for somebody
+
+sub wishes {
+    my $redis = shift;
+
+    $redis->cmd('HSET', "pinaud:secret:{c$_}", 'attempt',
+        "1 gone ffffffffffffffff @{[ time ]}000 1 aa") for 1 .. MANY;
+    $redis->cmd('HSET', 'pinaud:wanted', map { ("c$_" => '1 worked') } 1 .. MANY);
+}
+
+wishes($redis);
+
+few('wishes', 50, sub {
+    is $fleet->once('a')->{exit}, 0, 'wishes: exit code';
+}, $redis);
+
+is $redis->cmd('HLEN', 'pinaud:wanted'), MANY, 'wishes: they were looked at';
+$redis->cmd('DEL', 'pinaud:wanted');
+
 few('account list', 50, sub {
     is scalar @{ $ctl->must(qw(account list --json))->{json} }, MANY + 1,
         'account list: all of them';

@@ -126,6 +126,13 @@ int ctl_agent_scan(ctl_agent_t *agent);
 /* The same of those that wait for others to end, or for the store. */
 int ctl_agent_waiting(ctl_agent_t *agent);
 
+/*
+ * Reads the records of these in one round trip, for the looks that follow, up
+ * to ctl_ahead_end(). Others may change them meanwhile: scripts compare.
+ */
+int ctl_agent_ahead(ctl_agent_t *agent, ctl_agent_credential_t **list,
+    unsigned n);
+
 /* The same of one. */
 int ctl_agent_look(ctl_agent_t *agent, ctl_agent_credential_t *one);
 

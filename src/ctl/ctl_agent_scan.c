@@ -17,7 +17,6 @@
 
 
 static int ctl_scan_all(ctl_agent_t *agent);
-static int ctl_scan_ahead(ctl_agent_t *agent, unsigned from);
 static int ctl_scan_locked(ctl_agent_t *agent, ctl_agent_credential_t *one);
 static int ctl_scan_read(ctl_agent_t *agent, ctl_agent_credential_t *one,
     ctl_look_t *look);
@@ -76,7 +75,10 @@ ctl_scan_all(ctl_agent_t *agent)
         one = agent->all[i];
 
         if (i % CTL_SCAN_AHEAD == 0
-            && ctl_scan_ahead(agent, i) != CTL_DONE)
+            && ctl_agent_ahead(agent, &agent->all[i],
+                               agent->n - i < CTL_SCAN_AHEAD ? agent->n - i
+                                                             : CTL_SCAN_AHEAD)
+               != CTL_DONE)
         {
             return CTL_STORE;
         }
@@ -96,34 +98,32 @@ ctl_scan_all(ctl_agent_t *agent)
 }
 
 
-/*
- * The records of the next ones, but of those where something is under way that
- * may change them first. The scripts compare what was read.
- */
+/* What may be changed first by what is under way is read when it is looked at. */
 
-static int
-ctl_scan_ahead(ctl_agent_t *agent, unsigned from)
+int
+ctl_agent_ahead(ctl_agent_t *agent, ctl_agent_credential_t **list, unsigned n)
 {
     ctl_t                         *ctl;
-    unsigned                       i, n;
-    const char                    *keys[2 * CTL_SCAN_AHEAD];
+    unsigned                       i, count;
+    const char                   **keys;
     const ctl_agent_credential_t  *one;
 
     ctl = agent->ctl;
-    n = 0;
+    keys = ctl_alloc(ctl, sizeof(char *) * (2 * n + 1));
+    count = 0;
 
-    for (i = from; i < agent->n && i - from < CTL_SCAN_AHEAD; i++) {
-        one = agent->all[i];
+    for (i = 0; i < n; i++) {
+        one = list[i];
 
         if (one->listed && !one->in_flight
             && one->entry.phase == CTL_PHASE_NONE)
         {
-            keys[n++] = ctl_key(ctl, pinaud_key_credential, one->name);
-            keys[n++] = ctl_key(ctl, pinaud_key_secret, one->name);
+            keys[count++] = ctl_key(ctl, pinaud_key_credential, one->name);
+            keys[count++] = ctl_key(ctl, pinaud_key_secret, one->name);
         }
     }
 
-    return ctl_ahead(ctl, keys, n);
+    return ctl_ahead(ctl, keys, count);
 }
 
 

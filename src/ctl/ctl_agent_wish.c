@@ -8,13 +8,18 @@
 
 #include <string.h>
 #include "ctl_agent.h"
+#include "ctl_store.h"
 #include "pinaud_scripts.h"
 
 
 #define CTL_WISH_AGAIN  500            /* ms between looks for a wish */
 
 
+static int ctl_wishes_all(ctl_agent_t *agent, const redisReply *reply);
+static int ctl_wishes_ahead(ctl_agent_t *agent, const redisReply *reply);
 static int ctl_agent_wish(ctl_agent_t *agent, const char *name,
+    const char *text);
+static int ctl_wish_known(const ctl_agent_credential_t *one,
     const char *text);
 static int ctl_agent_exists(ctl_agent_t *agent, const char *name);
 
@@ -22,11 +27,10 @@ static int ctl_agent_exists(ctl_agent_t *agent, const char *name);
 int
 ctl_agent_wishes(ctl_agent_t *agent)
 {
-    int           rc;
-    size_t        i;
-    unsigned      n;
-    ctl_t        *ctl;
-    redisReply   *reply;
+    int          rc;
+    unsigned     n;
+    ctl_t       *ctl;
+    redisReply  *reply;
 
     ctl = agent->ctl;
 
@@ -47,20 +51,11 @@ ctl_agent_wishes(ctl_agent_t *agent)
         agent->all[n]->wished = 0;
     }
 
-    for (i = 0; i + 1 < reply->elements; i += 2) {
+    rc = ctl_wishes_all(agent, reply);
+    ctl_ahead_end(ctl);
 
-        if (reply->element[i]->type != REDIS_REPLY_STRING
-            || reply->element[i + 1]->type != REDIS_REPLY_STRING)
-        {
-            continue;
-        }
-
-        rc = ctl_agent_wish(agent, reply->element[i]->str,
-                            reply->element[i + 1]->str);
-
-        if (rc != CTL_DONE) {
-            return rc;
-        }
+    if (rc != CTL_DONE) {
+        return rc;
     }
 
     for (n = 0; n < agent->n; n++) {
@@ -71,6 +66,58 @@ ctl_agent_wishes(ctl_agent_t *agent)
     }
 
     return CTL_DONE;
+}
+
+
+static int
+ctl_wishes_all(ctl_agent_t *agent, const redisReply *reply)
+{
+    int     rc;
+    size_t  i;
+
+    rc = ctl_wishes_ahead(agent, reply);
+
+    for (i = 0; rc == CTL_DONE && i + 1 < reply->elements; i += 2) {
+
+        if (reply->element[i]->type == REDIS_REPLY_STRING
+            && reply->element[i + 1]->type == REDIS_REPLY_STRING)
+        {
+            rc = ctl_agent_wish(agent, reply->element[i]->str,
+                                reply->element[i + 1]->str);
+        }
+    }
+
+    return rc;
+}
+
+
+static int
+ctl_wishes_ahead(ctl_agent_t *agent, const redisReply *reply)
+{
+    size_t                   i;
+    unsigned                 n;
+    ctl_agent_credential_t  *one, **list;
+
+    list = ctl_alloc(agent->ctl, sizeof(ctl_agent_credential_t *)
+                                 * (reply->elements + 1));
+    n = 0;
+
+    for (i = 0; i + 1 < reply->elements; i += 2) {
+
+        if (reply->element[i]->type != REDIS_REPLY_STRING
+            || reply->element[i + 1]->type != REDIS_REPLY_STRING)
+        {
+            continue;
+        }
+
+        one = ctl_agent_find(agent, reply->element[i]->str, 0);
+
+        if (one != NULL && !ctl_wish_known(one, reply->element[i + 1]->str)) {
+            list[n++] = one;
+        }
+    }
+
+    return n ? ctl_agent_ahead(agent, list, n) : CTL_DONE;
 }
 
 
@@ -111,13 +158,11 @@ ctl_agent_wish(ctl_agent_t *agent, const char *name, const char *text)
     one->listed = 1;
     one->wished = 1;
 
-    if (strcmp(one->wish_text, text) == 0) {
+    if (ctl_wish_known(one, text)) {
+        return CTL_DONE;
+    }
 
-        if (one->look_at > ctl_clock()) {
-            return CTL_DONE;
-        }
-
-    } else {
+    if (strcmp(one->wish_text, text) != 0) {
         memcpy(one->wish_text, text, strlen(text) + 1);
 
         if (wish == CTL_WISH_OPERATOR || wish == CTL_WISH_FORCE) {
@@ -130,6 +175,15 @@ ctl_agent_wish(ctl_agent_t *agent, const char *name, const char *text)
     one->look_at = ctl_clock() + CTL_WISH_AGAIN;
 
     return ctl_agent_look(agent, one);
+}
+
+
+/* It was looked at just now. */
+
+static int
+ctl_wish_known(const ctl_agent_credential_t *one, const char *text)
+{
+    return strcmp(one->wish_text, text) == 0 && one->look_at > ctl_clock();
 }
 
 
