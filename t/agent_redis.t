@@ -2,7 +2,8 @@
 
 # Copyright (C) the ngx_pinaud_module authors
 
-# pinaudctl agent with sentinels, whose master changes, and in a cluster.
+# pinaudctl agent with sentinels, whose master changes, in a cluster, and with a
+# password that is changed.
 
 use warnings;
 use strict;
@@ -12,6 +13,7 @@ use lib "$FindBin::Bin/lib";
 
 use Pinaud::Agents;
 use Pinaud::Process;
+use Pinaud::Redis;
 use Pinaud::RedisCluster;
 use Pinaud::RedisSentinel;
 use Test::More;
@@ -77,6 +79,31 @@ ok wait_until(sub { !$cluster->cmd('HLEN', 'pinaud:wanted') }, 8),
     'which is taken away';
 is $fleet->ctl->run(qw(credential refresh c6))->{exit}, 0,
     'credential refresh';
+is $agent->stop, 0, 'it ends';
+
+# the password of Redis is another one, and its file then, too
+
+my $redis = Pinaud::Redis->new(password => 'one');
+
+$fleet = Pinaud::Agents->new(redis => $redis);
+
+my $file = $fleet->ctl->file('password', "one\n");
+
+$fleet->ctl->{env} = { PINAUD_REDIS_PASSWORD_FILE => $file };
+$fleet->enrol('main', due => 0);
+$agent = $fleet->agent('a', { PINAUD_REDIS_PASSWORD_FILE => $file });
+ok $agent->wait('started', 8), 'with a password';
+
+$redis->cmd(qw(CONFIG SET requirepass two));
+$redis->{password} = 'two';
+delete $redis->{client};
+$redis->cmd(qw(CLIENT KILL TYPE normal SKIPME yes));
+ok $agent->wait('store is lost', 8), 'another one' or diag $agent->text;
+is scalar(my @back = $agent->log('store is back')), 0, 'which it has not';
+
+$fleet->ctl->file('password', "two\r\n");
+ok $agent->wait('store is back', 15), 'the file is read again'
+    or diag $agent->text;
 is $agent->stop, 0, 'it ends';
 
 done_testing;
