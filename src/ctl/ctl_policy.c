@@ -75,10 +75,10 @@ const ctl_command_t  ctl_policy_commands[] = {
       .options = ctl_policy_table, .handler = ctl_policy_apply,
       .summary = "Change limits, accounts and teams to what FILE says",
       .details =
-"All at once or nothing at all; in a cluster record by record, and what is cut\n"
-"off is mended by doing it again. What FILE does not name stays, unless --prune\n"
-"is given; credentials stay even then, since they hold secrets. A credential\n"
-"that is not there yet is made, without a token." },
+"All at once or nothing at all; in a cluster record by record, and what is\n"
+"cut off is mended by doing it again. What FILE does not name stays, unless\n"
+"--prune is given; credentials stay even then, since they hold secrets. A\n"
+"credential that is not there yet is made, without a token." },
 
     { .noun = NULL }
 };

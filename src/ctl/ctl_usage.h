@@ -36,8 +36,16 @@ typedef struct {
 } ctl_usage_t;
 
 
-/* Reads what the arguments name. After a failure there is no array. */
+/* ctl_usage_read.c */
+
+/*
+ * Reads what the arguments name. Returns an exit code; the array is the
+ * caller's, and there is none after a failure.
+ */
 int ctl_usage_read(ctl_t *ctl, ctl_usage_t *usage);
+
+
+/* ctl_usage.c */
 
 ctl_table_t *ctl_usage_table(const ctl_usage_t *usage);
 

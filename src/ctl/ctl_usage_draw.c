@@ -24,7 +24,7 @@
                                           stays free: at the last column the
                                           rest of a line is cleared with it */
 #define CTL_WATCH_NUMBER    9          /* of LEFT alone */
-#define CTL_WATCH_TITLE     12         /* with less room for that it is narrow */
+#define CTL_WATCH_TITLE     12         /* with less room it is narrow */
 #define CTL_WATCH_TITLE_MIN 8
 #define CTL_WATCH_BUSY      80         /* percent: from here on it is told */
 
