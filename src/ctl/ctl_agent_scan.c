@@ -98,7 +98,7 @@ ctl_scan_all(ctl_agent_t *agent)
 }
 
 
-/* What may be changed first by what is under way is read when it is looked at. */
+/* What may be changed first, by what is under way, is read by its look. */
 
 int
 ctl_agent_ahead(ctl_agent_t *agent, ctl_agent_credential_t **list, unsigned n)
@@ -416,9 +416,9 @@ ctl_scan_case(ctl_agent_t *agent, ctl_agent_credential_t *one,
 
 
 /*
- * By --once all is tried that is due, as often as somebody calls it, but for an
- * app that Pinterest refuses: that seldom mends itself. An agent that ran before
- * has left the time when it was refused.
+ * By --once all is tried that is due, as often as somebody calls it, but for
+ * an app that Pinterest refuses: that seldom mends itself. An agent that ran
+ * before has left the time when it was refused.
  */
 
 static int
