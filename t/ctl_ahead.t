@@ -93,6 +93,22 @@ few('account list', 50, sub {
         'account list: all of them';
 }, $redis);
 
+$ctl->must(qw(team key create growth));
+my ($hex) = @{ $redis->cmd('SMEMBERS', 'pinaud:team-keys') };
+my %key = @{ $redis->cmd('HGETALL', "pinaud:team-key:$hex") };
+
+for my $i (1 .. MANY) {
+    my $other = sprintf '%064x', $i;
+    $redis->cmd('HSET', "pinaud:team-key:$other", %key);
+    $redis->cmd('SADD', 'pinaud:team-keys', $other);
+}
+
+few('team key list', 50, sub {
+    is scalar(grep { $_->{team} eq 'growth' }
+        @{ $ctl->must(qw(team key list --json))->{json} }), MANY + 1,
+        'team key list: all of them';
+}, $redis);
+
 is scalar @{ $ctl->must(qw(credential list --json))->{json} }, MANY + 1,
     'credential list: all of them';
 

@@ -160,6 +160,17 @@ ctl_key(ctl_t *ctl, size_t (*make)(char *to, const char *name, size_t len),
 int
 ctl_record_hash(ctl_t *ctl, const char *key, redisReply **hash)
 {
+    int  rc;
+
+    rc = ctl_record_fields(ctl, key, hash);
+
+    return (rc == CTL_DONE && *hash) ? ctl_record_format(key, *hash) : rc;
+}
+
+
+int
+ctl_record_fields(ctl_t *ctl, const char *key, redisReply **hash)
+{
     size_t        i;
     redisReply   *reply;
     ctl_words_t  *words;
@@ -189,7 +200,7 @@ ctl_record_hash(ctl_t *ctl, const char *key, redisReply **hash)
 
     *hash = reply;
 
-    return ctl_record_format(key, reply);
+    return CTL_DONE;
 }
 
 

@@ -16,6 +16,9 @@
 /* Reads a record, of a format that is known; NULL where there is none. */
 int ctl_record_hash(ctl_t *ctl, const char *key, redisReply **hash);
 
+/* The same of any format. */
+int ctl_record_fields(ctl_t *ctl, const char *key, redisReply **hash);
+
 /* A field that is there and not empty, or NULL. */
 const char *ctl_record_text(const redisReply *hash, const char *name);
 

@@ -8,14 +8,15 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "ctl.h"
+#include "ctl_record.h"
+#include "ctl_store.h"
 #include "pinaud_team_key.h"
 
 
 static int ctl_team_key_read(ctl_t *ctl, const char *hex,
     ctl_team_key_t *key);
-static const char *ctl_team_key_field(redisReply *reply, unsigned i,
-    size_t *len);
+static const char *ctl_team_key_field(const redisReply *hash,
+    const char *name, size_t *len);
 static int ctl_team_key_compare(const void *one, const void *two);
 
 
@@ -25,7 +26,7 @@ ctl_team_keys_read(ctl_t *ctl, const char *team, ctl_team_key_t **keys,
 {
     int              rc;
     unsigned         i, found;
-    const char     **hashes;
+    const char     **hashes, **records;
     ctl_team_key_t  *key;
 
     rc = ctl_members(ctl, PINAUD_KEY_TEAM_KEYS, pinaud_team_key_is_hex,
@@ -38,15 +39,24 @@ ctl_team_keys_read(ctl_t *ctl, const char *team, ctl_team_key_t **keys,
     *keys = ctl_alloc(ctl, sizeof(ctl_team_key_t) * (found + 1));
     *n = 0;
 
+    records = ctl_alloc(ctl, sizeof(char *) * (found + 1));
+
     for (i = 0; i < found; i++) {
+        records[i] = ctl_key(ctl, pinaud_key_team_key, hashes[i]);
+    }
+
+    rc = ctl_ahead(ctl, records, found);
+
+    for (i = 0; rc == CTL_DONE && i < found; i++) {
         key = &(*keys)[*n];
         rc = ctl_team_key_read(ctl, hashes[i], key);
-
-        if (rc != CTL_DONE) {
-            return rc;
-        }
-
         *n += (key->exists && (team == NULL || strcmp(key->team, team) == 0));
+    }
+
+    ctl_ahead_end(ctl);
+
+    if (rc != CTL_DONE) {
+        return rc;
     }
 
     qsort(*keys, *n, sizeof(ctl_team_key_t), ctl_team_key_compare);
@@ -60,21 +70,17 @@ ctl_team_keys_read(ctl_t *ctl, const char *team, ctl_team_key_t **keys,
 static int
 ctl_team_key_read(ctl_t *ctl, const char *hex, ctl_team_key_t *key)
 {
+    int          rc;
     size_t       len;
     const char  *text;
-    redisReply  *reply;
+    redisReply  *hash;
 
     memset(key, 0, sizeof(ctl_team_key_t));
 
-    reply = ctl_ask(ctl,
-                    ctl_words(ctl, "HMGET",
-                              ctl_key(ctl, pinaud_key_team_key, hex),
-                              "format", "team", "prefix", "created", "mac",
-                              NULL),
-                    REDIS_REPLY_ARRAY);
+    rc = ctl_record_fields(ctl, ctl_key(ctl, pinaud_key_team_key, hex), &hash);
 
-    if (reply == NULL) {
-        return CTL_STORE;
+    if (rc != CTL_DONE || hash == NULL) {
+        return rc;
     }
 
     key->hex = hex;
@@ -82,11 +88,11 @@ ctl_team_key_read(ctl_t *ctl, const char *hex, ctl_team_key_t *key)
     key->team = "-";
     key->mac = "";
 
-    text = ctl_team_key_field(reply, 0, &len);
+    text = ctl_team_key_field(hash, "format", &len);
     key->exists = (text != NULL);
     key->damaged = (text == NULL || strcmp(text, PINAUD_RECORD_FORMAT) != 0);
 
-    text = ctl_team_key_field(reply, 1, &len);
+    text = ctl_team_key_field(hash, "team", &len);
 
     if (text && pinaud_is_name((const unsigned char *) text, len)) {
         key->team = text;
@@ -95,7 +101,7 @@ ctl_team_key_read(ctl_t *ctl, const char *hex, ctl_team_key_t *key)
         key->damaged = 1;
     }
 
-    text = ctl_team_key_field(reply, 2, &len);
+    text = ctl_team_key_field(hash, "prefix", &len);
 
     if (text && pinaud_team_key_is_prefix(text, len)) {
         key->prefix = text;
@@ -104,13 +110,13 @@ ctl_team_key_read(ctl_t *ctl, const char *hex, ctl_team_key_t *key)
         key->damaged = 1;
     }
 
-    text = ctl_team_key_field(reply, 3, &len);
+    text = ctl_team_key_field(hash, "created", &len);
 
     if (text && len < 12 && strspn(text, "0123456789") == len) {
         key->created = strtoull(text, NULL, 10);
     }
 
-    text = ctl_team_key_field(reply, 4, &len);
+    text = ctl_team_key_field(hash, "mac", &len);
 
     if (text) {
         key->mac = text;
@@ -122,16 +128,16 @@ ctl_team_key_read(ctl_t *ctl, const char *hex, ctl_team_key_t *key)
 
 
 static const char *
-ctl_team_key_field(redisReply *reply, unsigned i, size_t *len)
+ctl_team_key_field(const redisReply *hash, const char *name, size_t *len)
 {
-    redisReply  *field;
+    const redisReply  *field;
 
-    if (i >= reply->elements || reply->element[i]->type != REDIS_REPLY_STRING)
-    {
+    field = ctl_record_field(hash, name);
+
+    if (field == NULL) {
         return NULL;
     }
 
-    field = reply->element[i];
     *len = (size_t) field->len;
 
     return field->str;
