@@ -63,9 +63,9 @@ typedef struct {
 
 /*
  * Levels are depths: an error at a level concerns what that level's frame
- * names. With a name, that member of what the level's frame names.
+ * names. With a name, that member of what the level's frame names. The detail
+ * is static text.
  */
-
 void pinaud_check_error(pinaud_check_t *check, unsigned level,
     const char *name, pinaud_error_code_e code, const char *detail);
 

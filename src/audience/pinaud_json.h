@@ -78,9 +78,14 @@ typedef struct {
 } pinaud_json_t;
 
 
+/* The text is not copied: it has to stay for as long as it is read. */
 void pinaud_json_init(pinaud_json_t *json, const unsigned char *text,
     size_t len);
 
+/*
+ * Reads one token. What it returns is grammatical so far: of an object each
+ * NAME comes before its value, and END is only told of one whole value.
+ */
 pinaud_json_token_e pinaud_json_next(pinaud_json_t *json);
 
 /*

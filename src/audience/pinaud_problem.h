@@ -47,6 +47,7 @@ typedef struct {
 } pinaud_problem_t;
 
 
+/* Static; there is one of each id. */
 const pinaud_problem_t *pinaud_problem(pinaud_problem_e id);
 
 

@@ -439,6 +439,7 @@ int ctl_credential_read(ctl_t *ctl, const char *name,
 /* Where one that is not there yet goes on from: versions never go back. */
 int ctl_credential_version_read(ctl_t *ctl, ctl_credential_t *credential);
 
+/* Likewise; values stay sealed: ctl_unseal() opens them. */
 int ctl_secret_record_read(ctl_t *ctl, const char *name,
     ctl_secret_t *secret);
 int ctl_account_read(ctl_t *ctl, const char *id, ctl_account_t *account);
@@ -446,6 +447,7 @@ int ctl_account_read(ctl_t *ctl, const char *id, ctl_account_t *account);
 /* The state's word in a record: "ok", "retrying", ... */
 const char *ctl_state_name(ctl_state_e state);
 
+/* NULL: the account has no such team. */
 ctl_team_t *ctl_account_team(const ctl_account_t *account, const char *name);
 
 /* Orders teams by name, as they are when read. */
@@ -491,6 +493,7 @@ int ctl_account_check(const ctl_account_t *account);
 
 /* ctl_cooldown.c */
 
+/* Returns an exit code; all 0 where there is no cooldown. */
 int ctl_cooldown_read(ctl_t *ctl, const ctl_credential_t *credential,
     ctl_cooldown_t *cooldown);
 

@@ -76,6 +76,7 @@ int ctl_link_fail(ctl_link_t *link, const char *fmt, ...)
 
 /* ctl_socket.c: all of it ends in time */
 
+/* To link->url. -1: failed, and the link knows why. */
 int ctl_socket_connect(ctl_link_t *link);
 void ctl_socket_close(ctl_link_t *link);
 
@@ -104,6 +105,7 @@ int ctl_tls_create(ctl_tls_t *tls, const char *ca, const char *cert,
     const char *key, const char *name, char *error);
 void ctl_tls_free(ctl_tls_t *tls);
 
+/* The handshake, with the server verified. -1 as above. */
 int ctl_tls_connect(ctl_link_t *link);
 
 /*

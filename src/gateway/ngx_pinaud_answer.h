@@ -76,6 +76,7 @@ typedef struct {
     ngx_uint_t                    i;
 } ngx_pinaud_walk_t;
 
+/* Begins; fields that are added while it goes on are found, too. */
 void ngx_pinaud_walk(ngx_pinaud_walk_t *walk, ngx_list_t *fields);
 
 /* The next field; NULL at the end. */

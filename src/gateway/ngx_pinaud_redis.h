@@ -140,6 +140,7 @@ ngx_pinaud_redis_t *ngx_pinaud_redis_create(ngx_pinaud_redis_conf_t *conf,
 /* Closes for good, at the worker's exit. Waiters and calls are told. */
 void ngx_pinaud_redis_close(ngx_pinaud_redis_t *redis);
 
+/* Of a cluster: that of its nodes together. */
 ngx_pinaud_redis_state_e ngx_pinaud_redis_state(ngx_pinaud_redis_t *redis);
 
 /*

@@ -222,6 +222,10 @@ void ngx_pinaud_link_located(ngx_pinaud_link_t *link, const char *reason);
 /* The server's addresses are there, or as good as they get. */
 void ngx_pinaud_link_connect(ngx_pinaud_link_t *link);
 
+/*
+ * As ngx_pinaud_redis_wait(), for this server; one that was closed while idle
+ * is connected to again.
+ */
 ngx_int_t ngx_pinaud_link_wait(ngx_pinaud_link_t *link,
     ngx_pinaud_waiter_t *waiter);
 
