@@ -80,6 +80,24 @@ for my $value ('INFO', 'CONFIG') {
     says("doctor: $value as JSON", 1, qr/"problem"/, qw(--json doctor));
 }
 
+# fields of another number and type than was asked for
+
+$ctl->must(qw(team key create growth));
+
+for my $values (array(), array(bulk('1')), array((":1\r\n") x 2)) {
+    $evil->mode('pass', but => { HMGET => $values });
+    says("@{ $_->[1] }: values of fields", $_->[0],
+        qr/ does not tell what pinaud:(?:cooldown|team-key):\S+ holds$/,
+        @{ $_->[1] })
+        for [3, [qw(usage)]], [3, [qw(seal-key list)]],
+            [1, [qw(seal-key reseal)]];
+}
+
+$evil->mode('pass', but => { HGETALL => array((":1\r\n") x 2) });
+says('doctor: values of fields', 1,
+    qr/ Redis at \S+ does not tell what pinaud:wanted holds$/m, 'doctor');
+$evil->mode('pass');
+
 
 # who has a slot
 

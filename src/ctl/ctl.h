@@ -300,6 +300,14 @@ void ctl_word_bytes(ctl_t *ctl, ctl_words_t *words, const void *bytes,
 /* Asks, and expects this type of reply; NULL after a failure. */
 redisReply *ctl_ask(ctl_t *ctl, ctl_words_t *words, int type);
 
+/*
+ * Asks for the values of so many fields of a key: as many strings, or NIL of
+ * what is not there. NULL after a failure, also where the server says anything
+ * else.
+ */
+redisReply *ctl_ask_values(ctl_t *ctl, ctl_words_t *words, const char *key,
+    size_t n);
+
 /* Seconds by Redis's clock. */
 int ctl_store_time(ctl_t *ctl, uint64_t *now);
 

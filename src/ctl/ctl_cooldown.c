@@ -123,7 +123,7 @@ ctl_cooldown_read(ctl_t *ctl, const ctl_credential_t *credential,
 
     key = ctl_key(ctl, pinaud_key_cooldown, credential->name);
     words = ctl_words(ctl, "HMGET", key, "writes", "all", NULL);
-    reply = ctl_ask(ctl, words, REDIS_REPLY_ARRAY);
+    reply = ctl_ask_values(ctl, words, key, 2);
 
     if (reply == NULL || ctl_store_time_ms(ctl, &cooldown->now) != CTL_DONE) {
         return CTL_STORE;

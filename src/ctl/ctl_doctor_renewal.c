@@ -173,6 +173,7 @@ static redisReply *
 ctl_doctor_wanted(ctl_doctor_t *doctor)
 {
     ctl_t       *ctl;
+    size_t       i;
     redisReply  *reply;
     const char  *heard;
 
@@ -186,6 +187,18 @@ ctl_doctor_wanted(ctl_doctor_t *doctor)
     if (reply == NULL) {
         ctl_finding(doctor, "agents", CTL_GRADE_WARNING, NULL,
                     "whether they answer is not looked at: %s", heard);
+        return NULL;
+    }
+
+    for (i = 0; i < reply->elements; i++) {
+
+        if (reply->element[i]->type != REDIS_REPLY_STRING) {
+            ctl_finding(doctor, "agents", CTL_GRADE_WARNING, NULL,
+                        "whether they answer is not looked at: Redis at %s "
+                        "does not tell what %s holds", ctl->redis_name,
+                        PINAUD_KEY_WANTED);
+            return NULL;
+        }
     }
 
     return reply;

@@ -406,10 +406,11 @@ ctl_reseal_team_key(ctl_t *ctl, void *data)
         return CTL_STORE;
     }
 
-    record = ctl_ask(ctl, ctl_words(ctl, "HMGET", key, "team", "mac", NULL),
-                     REDIS_REPLY_ARRAY);
+    record = ctl_ask_values(ctl,
+                            ctl_words(ctl, "HMGET", key, "team", "mac", NULL),
+                            key, 2);
 
-    if (record == NULL || record->elements != 2) {
+    if (record == NULL) {
         return CTL_STORE;
     }
 

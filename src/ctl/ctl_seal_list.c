@@ -265,21 +265,20 @@ ctl_seal_team_keys(ctl_t *ctl, ctl_seal_uses_t *uses)
 {
     int            rc;
     unsigned       i, n;
-    const char   **hashes;
+    const char    *key, **hashes;
     redisReply    *record;
 
     rc = ctl_members(ctl, PINAUD_KEY_TEAM_KEYS, pinaud_team_key_is_hex,
                      &hashes, &n);
 
     for (i = 0; rc == CTL_DONE && i < n; i++) {
-        record = ctl_ask(ctl,
-                         ctl_words(ctl, "HMGET",
-                                   ctl_key(ctl, pinaud_key_team_key,
-                                           hashes[i]),
-                                   "team", "mac", NULL),
-                         REDIS_REPLY_ARRAY);
+        key = ctl_key(ctl, pinaud_key_team_key, hashes[i]);
+        record = ctl_ask_values(ctl,
+                                ctl_words(ctl, "HMGET", key, "team", "mac",
+                                          NULL),
+                                key, 2);
 
-        if (record == NULL || record->elements != 2) {
+        if (record == NULL) {
             return CTL_STORE;
         }
 

@@ -268,6 +268,36 @@ ctl_ask(ctl_t *ctl, ctl_words_t *words, int type)
 
 
 redisReply *
+ctl_ask_values(ctl_t *ctl, ctl_words_t *words, const char *key, size_t n)
+{
+    size_t       i;
+    redisReply  *reply;
+
+    reply = ctl_ask(ctl, words, REDIS_REPLY_ARRAY);
+
+    if (reply == NULL) {
+        return NULL;
+    }
+
+    for (i = 0; i < reply->elements; i++) {
+        if (reply->element[i]->type != REDIS_REPLY_STRING
+            && reply->element[i]->type != REDIS_REPLY_NIL)
+        {
+            break;
+        }
+    }
+
+    if (i != n || i != reply->elements) {
+        ctl_fail(CTL_STORE, "Redis at %s does not tell what %s holds",
+                 ctl->redis_name, key);
+        return NULL;
+    }
+
+    return reply;
+}
+
+
+redisReply *
 ctl_store_talk(ctl_t *ctl, ctl_link_t *link, const ctl_words_t *words,
     int type, const char **why)
 {
