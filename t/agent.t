@@ -204,7 +204,10 @@ note_events({ log => [$agent->log] });
 for my $signal (qw(HUP QUIT INT)) {
     my $next = $fleet->record('early')->{version} + 1;
 
-    $agent = $fleet->agent('service');
+    $agent = do {
+        local $SIG{$signal} = 'DEFAULT';
+        $fleet->agent('service');
+    };
     ok $agent->wait('started'), "SIG$signal: an agent";
     $sim->fault(kind => 'delay', seconds => 0.7, path => 'oauth');
     $redis->cmd('HSET', 'pinaud:wanted', 'early', $next - 1 . ' worked');
