@@ -412,8 +412,8 @@ ngx_pinaud_route_redirect(ngx_pinaud_route_t *route, redisReply *reply)
 
 
 /*
- * Whether who answered has the slot by the map; else that was changed since, and
- * an answer that belongs to an older one does not change it back.
+ * Whether who answered has the slot by the map; else that was changed since,
+ * and an answer that belongs to an older one does not change it back.
  */
 
 static ngx_uint_t

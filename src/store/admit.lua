@@ -26,8 +26,8 @@
 -- limit that refused admits again. Where something is reserved the account's
 -- longest limit tells in both what this team can have of it. In a cooldown
 -- that Pinterest's own refusal began STATUS is 1 and only " p 0 0 0 RESET"
--- follows. The second is the sealed token with STATUS 0, and 1 of "report", else
--- empty.
+-- follows. The second is the sealed token with STATUS 0, and 1 of "report",
+-- else empty.
 --
 -- Where ARGV 6 is there, a third tells, as an integer, how many were admitted:
 -- the first so many of those that ask, each charged in all buckets, the others

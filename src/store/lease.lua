@@ -11,17 +11,17 @@
 --       2 the account's limits, as records hold them
 --       3 the sum of the account's reserves, 0: none
 --       4 to hold: how many units it wants, with those that it holds
---         to return: what it spent, "TIME COUNT" and so on; empty: nothing. TIME
---         in ms of Redis's time: NOW of the last answer that it had, and the
---         time since it sent that question, so rather later than earlier
---       5 to hold: deadline in ms of Redis's time. From then on nothing is done,
---         and before it the gateway spends none that it has no answer for
+--         to return: what it spent, "TIME COUNT" and so on; empty: nothing.
+--         TIME in ms of Redis's time: NOW of the last answer that it had, and
+--         the time since it sent that question, so rather later than earlier
+--       5 to hold: deadline in ms of Redis's time. From then on nothing is
+--         done, and before it the gateway spends none that it has no answer for
 --
 -- Reply: two integers. To hold: how many units it holds now, all to be spent
 -- within LEASE_S of when it sent the question, by its own monotonic clock; and
--- NOW in ms of Redis's time. 0 units: it got none, and nothing was changed: what
--- it held may be spent as before. Holding never makes a lease smaller, so it
--- does no harm when the answer is lost.
+-- NOW in ms of Redis's time. 0 units: it got none, and nothing was changed:
+-- what it held may be spent as before. Holding never makes a lease smaller, so
+-- it does no harm when the answer is lost.
 -- To return: how many units the lease had. 0: it was returned before, or aged
 -- out; and NOW.
 --

@@ -193,7 +193,9 @@ local function read_bucket(key, value)
     for i = 1, count do
         local w, slot, age, total, current = unpack(HEAD_FORM, value, head)
 
-        if w < 1 or w > MAX_WINDOW + LEASE_S or age > KEPT_SLOTS or current > total then
+        if w < 1 or w > MAX_WINDOW + LEASE_S or age > KEPT_SLOTS
+            or current > total
+        then
             fail("corrupt bucket", key)
         end
 
