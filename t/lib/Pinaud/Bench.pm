@@ -175,11 +175,11 @@ sub enrol {
     spew("$self->{dir}/seal.key", $self->ctl('', qw(seal-key generate)), 0600);
 
     $self->ctl('bench-token', qw(credential put main --access-token-file -
-        --expires-in 86400 --limit 1000000/10s --limit-all 1000000/1s));
+        --expires-in 86400 --limit 1000000/5s --limit-all 1000000/1s));
     $self->ctl('', qw(account put), $account, qw(--credential main
-        --limit 1000000/30s));
+        --limit 1000000/5s));
     $self->ctl('', qw(team put growth --account), $account,
-        qw(--limit 1000000/10s));
+        qw(--limit 1000000/5s));
 }
 
 
