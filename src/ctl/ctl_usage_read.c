@@ -28,6 +28,10 @@ typedef struct {
 } ctl_bucket_t;
 
 
+typedef size_t (*ctl_bucket_key_pt)(char *key, const char *credential,
+    size_t credential_len, const char *account, size_t account_len);
+
+
 static int ctl_usage_all(ctl_t *ctl, ctl_usage_t *usage);
 static int ctl_usage_account(ctl_t *ctl, ctl_usage_t *usage, const char *id);
 static int ctl_usage_credential(ctl_usage_t *usage,
@@ -37,6 +41,8 @@ static void ctl_usage_cooldown(ctl_usage_t *usage,
     const ctl_cooldown_t *cooldown, uint64_t ends);
 static int ctl_usage_buckets(ctl_usage_t *usage,
     const ctl_account_t *account);
+static const char *ctl_usage_key(ctl_usage_t *usage,
+    const ctl_account_t *account, ctl_bucket_key_pt make);
 static int ctl_usage_team(ctl_usage_t *usage, const ctl_account_t *account,
     const ctl_team_t *team);
 static int ctl_usage_shared(ctl_usage_t *usage, const ctl_account_t *account,
@@ -206,27 +212,18 @@ static int
 ctl_usage_buckets(ctl_usage_t *usage, const ctl_account_t *account)
 {
     int           rc;
-    char          key[PINAUD_KEY_MAX];
-    size_t        len;
     unsigned      i;
     ctl_bucket_t  bucket;
 
     memset(&bucket, 0, sizeof(ctl_bucket_t));
 
-    len = pinaud_key_account_bucket(key, account->credential,
-                                    strlen(account->credential), account->id,
-                                    strlen(account->id));
-
     bucket.kind = "account";
     bucket.title = ctl_format(usage->ctl, "account %s", account->id);
     bucket.credential = account->credential;
     bucket.account = account->id;
-    bucket.key = ctl_copy(usage->ctl, key, len);
+    bucket.key = ctl_usage_key(usage, account, pinaud_key_account_bucket);
+    bucket.leased = ctl_usage_key(usage, account, pinaud_key_leased);
     bucket.limits = &account->limits;
-
-    pinaud_key_leased(key, account->credential, strlen(account->credential),
-                      account->id, strlen(account->id));
-    bucket.leased = ctl_copy(usage->ctl, key, strlen(key));
 
     rc = ctl_usage_bucket(usage, &bucket);
 
@@ -239,6 +236,20 @@ ctl_usage_buckets(ctl_usage_t *usage, const ctl_account_t *account)
     }
 
     return rc;
+}
+
+
+static const char *
+ctl_usage_key(ctl_usage_t *usage, const ctl_account_t *account,
+    ctl_bucket_key_pt make)
+{
+    char    key[PINAUD_KEY_MAX];
+    size_t  len;
+
+    len = make(key, account->credential, strlen(account->credential),
+               account->id, strlen(account->id));
+
+    return ctl_copy(usage->ctl, key, len);
 }
 
 
@@ -289,8 +300,6 @@ static int
 ctl_usage_shared(ctl_usage_t *usage, const ctl_account_t *account,
     const ctl_bucket_t *whole)
 {
-    char                   key[PINAUD_KEY_MAX];
-    size_t                 len;
     ctl_bucket_t           bucket;
     const pinaud_limit_t  *longest;
 
@@ -302,15 +311,11 @@ ctl_usage_shared(ctl_usage_t *usage, const ctl_account_t *account,
         return CTL_DONE;
     }
 
-    len = pinaud_key_shared(key, account->credential,
-                            strlen(account->credential), account->id,
-                            strlen(account->id));
-
     bucket.kind = "shared";
     bucket.title = ctl_format(usage->ctl, "account %s, shared", account->id);
     bucket.credential = account->credential;
     bucket.account = account->id;
-    bucket.key = ctl_copy(usage->ctl, key, len);
+    bucket.key = ctl_usage_key(usage, account, pinaud_key_shared);
     bucket.leased = whole->leased;
     bucket.begins = whole->key;
 
